@@ -1,0 +1,18 @@
+"""What every test may ask for."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder of real videos, models and ground truth that tests measure on."""
+    if not DATA.is_dir():
+        if os.environ.get("CI"):
+            pytest.fail(f"{DATA} is missing, and CI must measure on it")
+        pytest.skip(f"{DATA} is missing: real data is measured only where it is at hand")
+    return DATA

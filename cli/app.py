@@ -1,0 +1,73 @@
+"""The command group, and how an error reaches the terminal."""
+
+import sys
+from importlib import import_module
+from typing import Dict, List, Optional
+
+import click
+
+from .. import __version__
+from ..core.errors import EdgelaneError, did_you_mean
+
+COMMANDS: Dict[str, str] = {
+    "run": "Count what a model sees in a video or camera.",
+    "replay": "The same pipeline on recorded detections.",
+    "report": "Write the report of a run anew.",
+    "check": "Does this model see what it should: pictures and warnings.",
+    "doctor": "What this machine is, what it lacks, what to do about it.",
+}
+
+
+class Group(click.Group):
+    """Imports a command's module when the command is called, so that `--help` stays quick."""
+
+    def list_commands(self, ctx: click.Context) -> List[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> Optional[click.Command]:
+        if cmd_name not in COMMANDS:
+            return None
+        return import_module(f".{cmd_name}", __package__).command
+
+    def resolve_command(self, ctx: click.Context, args: List[str]):
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            raise click.UsageError(
+                f"no command {args[0]!r}; {did_you_mean(args[0], COMMANDS)}", ctx=ctx
+            )
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="edgelane")
+def cli() -> None:
+    """From a trained vision model to a camera that can be trusted.
+
+    Every command takes --help.
+    """
+
+
+def run_cli(arguments: Optional[List[str]] = None) -> int:
+    """Run one command line and give its exit code; errors are one sentence on stderr."""
+    try:
+        code = cli.main(args=arguments, prog_name="edgelane", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except click.exceptions.Abort:
+        click.echo("Stopped.", err=True)
+        return 130
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except EdgelaneError as error:
+        click.echo(f"Error: {error}", err=True)
+        return error.exit_code
+    except BrokenPipeError:
+        # The reader went away (`edgelane … | head`); the interpreter would complain at exit.
+        sys.stdout = None  # type: ignore[assignment]
+        return 1
+    except (OSError, MemoryError) as error:
+        click.echo(f"Error: {error or type(error).__name__}.", err=True)
+        return 1

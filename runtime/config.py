@@ -1,0 +1,303 @@
+"""The config of a run: YAML 1.2 in, checked values out, errors with the path of the field."""
+
+import importlib
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Type, Union
+
+import msgspec
+
+from ..core import ConfigError, MissingDependency, UsageError, did_you_mean
+
+TOP_KEYS = ("pipeline", "model", "classes", "decoder", "confidence", "nms_iou", "input", "cameras")
+CAMERA_KEYS = ("source", "reference_size")
+DEFAULT_CAMERA = "camera"
+
+
+@dataclass(frozen=True)
+class CameraConfig:
+    """One camera of a config.
+
+    Attributes:
+        name: The key under `cameras`, or `camera` where the keys stand at the top.
+        source: URI or path; None where detections are replayed.
+        reference_size: `(width, height)` in which shapes are drawn; None: the stream's own.
+        settings: The keys that belong to the pipeline, unchecked. See `decode`.
+        path: Where it stands in the file, for errors: `cameras.entrance` or empty.
+    """
+
+    name: str
+    source: Optional[str]
+    reference_size: Optional[Tuple[float, float]]
+    settings: Dict[str, Any] = field(default_factory=dict)
+    path: str = ""
+
+
+@dataclass(frozen=True)
+class Config:
+    """A checked config.
+
+    Attributes:
+        pipeline: Name of a pipeline, or `module:Class`.
+        model: Path of the model, or None.
+        classes: Names of the classes to keep, or None for all.
+        decoder: Name of a decoder, `module:function`, or None to recognise it.
+        confidence: Score below which detections are dropped, or None for the card's.
+        nms_iou: Overlap above which the weaker box is dropped, or None for the card's.
+        input: Fields of the model's input to override, or None.
+        cameras: By name, in the order of the file.
+        folder: Folder of the file; relative paths are looked up there first.
+    """
+
+    pipeline: str
+    model: Optional[str]
+    classes: Optional[Tuple[str, ...]]
+    decoder: Optional[str]
+    confidence: Optional[float]
+    nms_iou: Optional[float]
+    input: Optional[Dict[str, Any]]
+    cameras: Dict[str, CameraConfig]
+    folder: Path = Path()
+
+
+def load_config(config: Union[str, Path, Mapping[str, Any], Config]) -> Config:
+    """Read and check a config.
+
+    Args:
+        config: Path of a YAML file, or what such a file would hold.
+
+    Raises:
+        ConfigError: The file is missing or no YAML, or a field is wrong or unknown.
+    """
+    if isinstance(config, Config):
+        return config
+    if isinstance(config, Mapping):
+        return _check(dict(config), Path())
+    path = Path(config)
+    return _check(_read_yaml(path), path.resolve().parent)
+
+
+def _read_yaml(path: Path) -> Dict[str, Any]:
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(
+            f"config {path} does not exist", remedy="check the path, or write one as in the README"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"config {path} cannot be read",
+            got=str(error),
+            expected="a YAML file in UTF-8",
+        ) from None
+    try:
+        data = YAML(typ="safe", pure=True).load(text)
+    except (YAMLError, ValueError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise ConfigError(f"config {path}{where} is no YAML", got=problem) from None
+    if not isinstance(data, dict):
+        raise ConfigError(
+            f"config {path} must hold keys and values",
+            got="nothing" if data is None else type(data).__name__,
+            expected="at least `pipeline: counting`",
+        )
+    return data
+
+
+def _check(data: Dict[str, Any], folder: Path) -> Config:
+    for key in data:
+        if not isinstance(key, str):
+            raise ConfigError(f"config: key {key!r} must be text", remedy="put it in quotes")
+    cameras_data = data.get("cameras")
+    shared = {k: v for k, v in data.items() if k not in TOP_KEYS}
+    if cameras_data is None:
+        cameras = {DEFAULT_CAMERA: _camera(DEFAULT_CAMERA, shared, {}, "")}
+    else:
+        if not isinstance(cameras_data, dict) or not cameras_data:
+            raise ConfigError(
+                "cameras", got=_kind(cameras_data), expected="a name and settings for each camera"
+            )
+        for key in CAMERA_KEYS[:1]:
+            if key in shared:
+                raise ConfigError(
+                    f"{key} stands at the top level beside cameras",
+                    remedy="move it under the camera that it belongs to",
+                )
+        cameras = {}
+        for name, settings in cameras_data.items():
+            if not isinstance(name, str) or not name.strip():
+                raise ConfigError(f"cameras: name {name!r} must be text", remedy="put it in quotes")
+            path = f"cameras.{name}"
+            settings = {} if settings is None else settings
+            if not isinstance(settings, dict):
+                raise ConfigError(path, got=_kind(settings), expected="keys and values")
+            cameras[name] = _camera(name, settings, shared, path)
+    classes = decode(Optional[List[str]], data.get("classes"), "classes")
+    if classes is not None and not classes:
+        raise ConfigError("classes", got="an empty list", expected="at least one class, or no key")
+    return Config(
+        pipeline=decode(str, data.get("pipeline", "counting"), "pipeline"),
+        model=decode(Optional[str], data.get("model"), "model"),
+        classes=None if classes is None else tuple(classes),
+        decoder=decode(Optional[str], data.get("decoder"), "decoder"),
+        confidence=_share(data.get("confidence"), "confidence"),
+        nms_iou=_share(data.get("nms_iou"), "nms_iou"),
+        input=decode(Optional[Dict[str, Any]], data.get("input"), "input"),
+        cameras=cameras,
+        folder=folder,
+    )
+
+
+def _camera(name: str, own: Dict, shared: Dict, path: str) -> CameraConfig:
+    values = {**shared, **own}
+    prefix = f"{path}." if path else ""
+    size = decode(Optional[List[float]], values.get("reference_size"), f"{prefix}reference_size")
+    if size is not None and (len(size) != 2 or not all(0 < v < 1e6 for v in size)):
+        raise ConfigError(
+            f"{prefix}reference_size", got=size, expected="[width, height] in pixels above 0"
+        )
+    return CameraConfig(
+        name=name,
+        source=decode(Optional[str], values.get("source"), f"{prefix}source"),
+        reference_size=None if size is None else (size[0], size[1]),
+        settings={k: v for k, v in values.items() if k not in CAMERA_KEYS},
+        path=path,
+    )
+
+
+def _share(value: Any, path: str) -> Optional[float]:
+    number = decode(Optional[float], value, path)
+    if number is not None and not 0.0 <= number <= 1.0:
+        raise ConfigError(path, got=number, expected="a number from 0 to 1")
+    return number
+
+
+def _kind(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    return repr(value) if isinstance(value, (str, int, float, bool)) else type(value).__name__
+
+
+def decode(kind: Any, value: Any, path: str = "", known: Sequence[str] = ()) -> Any:
+    """Check a value against a type, and say where in the config it is wrong.
+
+    Args:
+        kind: A type that msgspec can convert to; structs and dicts of them are walked, so that an
+            error names the key, e.g. `lines.door.from`.
+        value: What the YAML holds.
+        path: Where the value stands.
+        known: Further names that an unknown key may have meant.
+
+    Raises:
+        ConfigError: A value has the wrong type, a field is missing or unknown.
+    """
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return _decode_struct(kind, value, path, known)
+    arguments: Any = getattr(kind, "__args__", ())
+    if getattr(kind, "__origin__", None) is dict and _is_struct(arguments[1]):
+        if not isinstance(value, dict):
+            raise ConfigError(path, got=_kind(value), expected="a name and settings for each")
+        for key in value:
+            if not isinstance(key, str):
+                raise ConfigError(f"{path}: name {key!r} must be text", remedy="put it in quotes")
+        return {k: _decode_struct(arguments[1], v, f"{path}.{k}", ()) for k, v in value.items()}
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        what, _, where = str(error).partition(" - at `$")
+        raise ConfigError(
+            f"{path}{where.rstrip('`')}", got=_kind(value), expected=_plain(what)
+        ) from None
+
+
+def _is_struct(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+
+
+def _decode_struct(kind: Type, value: Any, path: str, known: Sequence[str]) -> Any:
+    if not isinstance(value, dict):
+        raise ConfigError(path, got=_kind(value), expected="keys and values")
+    fields = {f.encode_name: f for f in msgspec.structs.fields(kind)}
+    prefix = f"{path}." if path else ""
+    for key in value:
+        if key not in fields:
+            raise ConfigError(
+                f"{prefix}{key} is unknown", remedy=did_you_mean(str(key), [*fields, *known])
+            )
+    for name, info in fields.items():
+        if info.required and name not in value:
+            raise ConfigError(f"{path or 'config'} lacks {name}", expected=", ".join(fields))
+    values = {
+        info.name: decode(info.type, value[name], f"{prefix}{name}")
+        for name, info in fields.items()
+        if name in value
+    }
+    try:
+        return kind(**values)
+    except (TypeError, ValueError) as error:
+        if isinstance(error, ConfigError):
+            raise
+        raise ConfigError(f"{path or 'config'}: {error}") from None
+
+
+def _plain(message: str) -> str:
+    """`Expected `float`, got `str`` as the expected part alone, in a reader's words."""
+    if not message.startswith("Expected "):
+        return message
+    wanted = message[len("Expected ") :].split(", got")[0].replace("`", "")
+    names = {"float": "a number", "int": "a whole number", "str": "text", "array": "a list"}
+    names.update({"bool": "true or false", "object": "keys and values"})
+    wanted = wanted.replace(" | null", "")
+    return names.get(wanted, wanted)
+
+
+def resolve_path(path: str, folder: Path) -> str:
+    """A path as the config's reader means it: beside the config, else from where we stand."""
+    if Path(path).is_absolute():
+        return path
+    beside = folder / path
+    if beside.exists() or not Path(path).exists():
+        return str(beside)
+    return path
+
+
+def load_object(name: str, what: str, folder: Optional[Path] = None) -> Any:
+    """Import `module:attribute`, where a user extends edgelane by name.
+
+    Modules beside the config (`folder`) and in the working directory are found.
+
+    Raises:
+        UsageError: The name is malformed, or the module or attribute does not exist.
+        MissingDependency: The module needs a library that is not installed.
+    """
+    module_name, _, attribute = name.partition(":")
+    if not module_name or not attribute:
+        raise UsageError(f"{what} {name!r} is malformed", expected="module:name")
+    for place in (folder, Path.cwd()):
+        if place is not None and str(place) not in sys.path:
+            sys.path.insert(0, str(place))
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        missing = getattr(error, "name", None)
+        if missing and missing.split(".")[0] != module_name.split(".")[0]:
+            raise MissingDependency(
+                f"{what} {name!r} needs {missing}", remedy=f"pip install {missing}"
+            ) from error
+        raise UsageError(
+            f"{what} {name!r}: no module {module_name!r}",
+            remedy="put it beside the config or on PYTHONPATH",
+        ) from error
+    try:
+        return getattr(module, attribute)
+    except AttributeError:
+        raise UsageError(
+            f"{what} {name!r}: {module_name} has no {attribute!r}",
+            remedy=did_you_mean(attribute, [n for n in vars(module) if not n.startswith("_")]),
+        ) from None

@@ -1,0 +1,6 @@
+"""Detections in time become tracks. No clock of its own: time comes from the frames."""
+
+from .settings import TrackerSettings
+from .tracker import Tracker
+
+__all__ = ["Tracker", "TrackerSettings"]

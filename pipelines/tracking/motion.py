@@ -1,0 +1,64 @@
+"""How boxes move: Kalman filters for all tracks at once, with time in seconds.
+
+The centre follows a velocity that fades (an Ornstein-Uhlenbeck process), the size drifts. Both
+noises are relative to the height of the box, so x and y share one covariance, and so do width
+and height: four numbers a track instead of a matrix (Bar-Shalom et al., 2001, ch. 6).
+"""
+
+import math
+
+import numpy as np
+
+from .settings import TrackerSettings
+
+# Rows of the state: centre x, y, width, height in pixels; velocity in pixels a second;
+# covariance of position and velocity, and of size, in heights.
+CX, CY, W, H, VX, VY, PP, PV, VV, SS = range(10)
+ROWS = 10
+
+
+def born(boxes: np.ndarray, settings: TrackerSettings) -> np.ndarray:
+    """State `(10, n)` of new tracks from boxes `(4, n)` of centre, width and height."""
+    state = np.zeros((ROWS, boxes.shape[1]))
+    state[:4] = boxes
+    state[PP] = settings.position_noise**2
+    state[VV] = settings.speed**2
+    state[SS] = settings.size_noise**2
+    return state
+
+
+def predict(state: np.ndarray, dt: float, settings: TrackerSettings) -> None:
+    """Move the state `(10, n)` on by `dt` seconds, in place."""
+    if dt <= 0:
+        return
+    memory = max(settings.speed_memory_s, 1e-3)
+    fade = math.exp(-dt / memory)
+    reach = memory * (1 - fade)
+    noise = settings.acceleration**2
+    state[CX : CY + 1] += reach * state[VX : VY + 1]
+    state[VX : VY + 1] *= fade
+    pv, vv = state[PV].copy(), state[VV]
+    state[PP] += 2 * reach * pv + reach * reach * vv + noise * dt**3 / 3
+    state[PV] = fade * (pv + reach * vv) + noise * dt * dt / 2
+    state[VV] = fade * fade * vv + noise * dt
+    state[SS] += settings.size_drift**2 * dt
+
+
+def correct(
+    state: np.ndarray, rows: np.ndarray, boxes: np.ndarray, settings: TrackerSettings
+) -> None:
+    """Correct the tracks `rows` of the state by their boxes `(4, n)`, in place."""
+    part = state[:, rows]
+    off = boxes - part[:4]
+    pp, pv = part[PP], part[PV]
+    gain = pp / (pp + settings.position_noise**2)
+    turn = pv / (pp + settings.position_noise**2)
+    part[CX : CY + 1] += gain * off[:2]
+    part[VX : VY + 1] += turn * off[:2]
+    part[VV] -= turn * pv
+    part[PP] = (1 - gain) * pp
+    part[PV] = (1 - gain) * pv
+    gain = part[SS] / (part[SS] + settings.size_noise**2)
+    part[W : H + 1] += gain * off[2:]
+    part[SS] *= 1 - gain
+    state[:, rows] = part

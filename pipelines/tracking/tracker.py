@@ -1,0 +1,271 @@
+"""The tracker: detections in time become tracks."""
+
+import math
+from typing import Any, Dict, List, Optional
+
+import numpy as np
+
+from ...core import DataError, Detections, Tracks
+from . import motion
+from .association import assign, near, overlap
+from .motion import CX, CY, PP, H, W
+from .settings import TrackerSettings
+
+# Rows of the state beyond the motion: last score, sum of scores, time of birth and of the last
+# sight on the tracker's own clock.
+SCORE, TOTAL, BORN, SEEN = range(motion.ROWS, motion.ROWS + 4)
+STATE_ROWS = motion.ROWS + 4
+# Rows of whole numbers.
+ID, CLASS, HITS, CONFIRMED = range(4)
+
+
+class Tracker:
+    """Follows objects through detections, all tracks at once.
+
+    Args:
+        settings: See `TrackerSettings`.
+    """
+
+    def __init__(self, settings: Optional[TrackerSettings] = None) -> None:
+        self.settings = TrackerSettings() if settings is None else settings
+        self._state = np.zeros((STATE_ROWS, 0))
+        self._facts = np.zeros((4, 0), np.int64)
+        self._next_id = 1
+        self._clock = 0.0
+        self._interval = 0.0
+        self._level = 0.0
+        self._timestamp: Optional[float] = None
+
+    def update(self, detections: Detections, timestamp: float) -> Tracks:
+        """Follow one frame.
+
+        Args:
+            detections: What was found in it; may be empty.
+            timestamp: Seconds. Time that stands still or goes back counts as no time.
+
+        Returns:
+            Tracks seen now, tentative ones among them, and confirmed ones that are predicted
+            through a short gap.
+
+        Raises:
+            DataError: The timestamp is not finite.
+        """
+        if not math.isfinite(timestamp):
+            raise DataError("the timestamp of a frame must be finite seconds", got=timestamp)
+        s = self.settings
+        self._advance(timestamp)
+        state, facts = self._state, self._facts
+
+        boxes = detections.xyxy.T.astype(float)
+        found = np.empty_like(boxes)
+        found[:2] = (boxes[:2] + boxes[2:]) / 2
+        found[2:] = boxes[2:] - boxes[:2]
+        score = detections.score.astype(float)
+        kind = detections.class_id
+
+        n, m = state.shape[1], found.shape[1]
+        matched = self._match(found, score, kind)
+        free = np.ones(m, bool)
+        hit = (matched >= 0).nonzero()[0]
+        at = matched[hit]
+        free[at] = False
+        if len(hit):
+            motion.correct(state, hit, found[:, at], s)
+            state[SCORE, hit] = score[at]
+            state[TOTAL, hit] += score[at]
+            state[SEEN, hit] = self._clock
+            facts[HITS, hit] += 1
+            self._learn(score[at][facts[CONFIRMED, hit] > 0])
+
+        newborn = self._births(found, score, kind, free, at)
+        if len(newborn):
+            self._add(found[:, newborn], score[newborn], kind[newborn])
+            matched = np.concatenate([matched, newborn])
+        self._confirm()
+        ended = self._end()
+        if ended is not None:
+            keep = ~ended
+            gone = self._facts[ID, ended]
+            self._state = self._state[:, keep]
+            self._facts = self._facts[:, keep]
+            matched = matched[keep]
+        else:
+            gone = np.zeros(0, np.int64)
+        return self._tracks(detections, matched, gone)
+
+    def _advance(self, timestamp: float) -> None:
+        dt = 0.0 if self._timestamp is None else max(0.0, timestamp - self._timestamp)
+        self._timestamp = float(timestamp)
+        self._clock += dt
+        if 0 < dt:
+            # The usual interval, so that durations never fall below what frames can show.
+            usual = self._interval
+            self._interval = dt if usual == 0 else usual + 0.1 * (min(dt, 3 * usual) - usual)
+        motion.predict(self._state, dt, self.settings)
+
+    def _match(self, found: np.ndarray, score: np.ndarray, kind: np.ndarray) -> np.ndarray:
+        """The detection of each track `(n,)`, or -1."""
+        s = self.settings
+        state, facts = self._state, self._facts
+        n, m = state.shape[1], found.shape[1]
+        matched = np.full(n, -1)
+        if n == 0 or m == 0:
+            return matched
+        deviation = np.sqrt(state[PP] + s.position_noise**2)
+        reach = s.gate * deviation * state[H]
+        rows, columns = near(state, reach, found, (facts[CLASS], kind))
+        if len(rows) == 0:
+            return matched
+        unseen = self._clock - state[SEEN]
+        confirmed = facts[CONFIRMED] > 0
+        lost = confirmed & (unseen > max(s.fresh_s, 1.5 * self._interval))
+        a, b = state[:, rows], found[:, columns]
+        late = lost[rows]
+        similarity = overlap(a, b, np.where(late, s.lost_buffer, s.buffer))
+        dx, dy = a[CX] - b[CX], a[CY] - b[CY]
+        height = np.maximum(a[H], b[H])
+        cost = 1 - similarity
+        cost += s.distance_weight * np.sqrt(dx * dx + dy * dy) / height
+        cost += s.height_weight * np.abs(np.log(a[H] / b[H]))
+        gain = np.where(late, s.lost_cost, s.match_cost) - cost
+        good = (gain > 0) & (score[columns] >= s.low_score)
+        rows, columns, gain = rows[good], columns[good], gain[good]
+
+        strong = score >= s.high_ratio * self._level
+        fresh = confirmed & ~lost
+        young = ~confirmed
+        free = np.ones(m, bool)
+        for tracks, detections in (
+            (fresh, strong),
+            (fresh, ~strong),
+            (lost, strong),
+            (young, None),
+        ):
+            use = tracks[rows] & free[columns] & (matched[rows] < 0)
+            if detections is not None:
+                use &= detections[columns]
+            use = use.nonzero()[0]
+            if len(use) == 0:
+                continue
+            use = use[assign(rows[use], columns[use], gain[use])]
+            matched[rows[use]] = columns[use]
+            free[columns[use]] = False
+        return matched
+
+    def _learn(self, scores: np.ndarray) -> None:
+        """Follow the usual score of confirmed tracks."""
+        if len(scores) == 0:
+            return
+        mean = float(scores.mean())
+        if self._level == 0:
+            self._level = mean
+        step = 1 - math.exp(-max(self._interval, 0.01) / max(self.settings.level_s, 0.01))
+        self._level += step * (mean - self._level)
+
+    def _births(self, found, score, kind, free, taken) -> np.ndarray:
+        s = self.settings
+        index = (free & (score >= s.low_score)).nonzero()[0]
+        if len(index) == 0 or len(taken) == 0:
+            return index
+        a, b = found[:, index], found[:, taken]
+        common = overlap(a[:, :, None], b[:, None, :])
+        common *= kind[index][:, None] == kind[taken]
+        return index[common.max(axis=1) < s.birth_overlap]
+
+    def _add(self, boxes: np.ndarray, score: np.ndarray, kind: np.ndarray) -> None:
+        n = len(score)
+        state = np.zeros((STATE_ROWS, n))
+        state[: motion.ROWS] = motion.born(boxes, self.settings)
+        state[SCORE] = score
+        state[TOTAL] = score
+        state[BORN] = self._clock
+        state[SEEN] = self._clock
+        facts = np.zeros((4, n), np.int64)
+        facts[ID] = np.arange(self._next_id, self._next_id + n)
+        facts[CLASS] = kind
+        facts[HITS] = 1
+        self._next_id += n
+        self._state = np.concatenate([self._state, state], axis=1)
+        self._facts = np.concatenate([self._facts, facts], axis=1)
+
+    def _confirm(self) -> None:
+        s = self.settings
+        state, facts = self._state, self._facts
+        young = (facts[CONFIRMED] == 0).nonzero()[0]
+        if len(young) == 0:
+            return
+        hits = facts[HITS, young]
+        seen = state[SEEN, young] - state[BORN, young]
+        mean = state[TOTAL, young] / hits
+        needed = min(s.birth_ratio * self._level, s.birth_cap)
+        good = (hits >= s.confirm_hits) & (seen >= s.confirm_s)
+        good &= (mean >= needed) | (seen >= s.persist_s)
+        facts[CONFIRMED, young[good]] = 1
+
+    def _end(self) -> Optional[np.ndarray]:
+        s = self.settings
+        unseen = self._clock - self._state[SEEN]
+        patience = np.where(
+            self._facts[CONFIRMED] > 0,
+            max(s.lost_s, 3.5 * self._interval),
+            max(s.tentative_s, 1.5 * self._interval),
+        )
+        ended = unseen > patience
+        return ended if ended.any() else None
+
+    def _tracks(self, detections: Detections, matched: np.ndarray, gone: np.ndarray) -> Tracks:
+        s = self.settings
+        state, facts = self._state, self._facts
+        observed = matched >= 0
+        confirmed = facts[CONFIRMED] > 0
+        coast = max(s.coast_s, 1.5 * self._interval)
+        shown = observed | (confirmed & (self._clock - state[SEEN] <= coast))
+        if not shown.all():
+            state, facts = state[:, shown], facts[:, shown]
+            matched, observed, confirmed = matched[shown], observed[shown], confirmed[shown]
+        half = state[W : H + 1] / 2
+        boxes = np.concatenate([state[:2] - half, state[:2] + half]).T.astype(np.float32)
+        measured = boxes.copy()
+        measured[observed] = detections.xyxy[matched[observed]]
+        return Tracks(
+            facts[ID],
+            boxes,
+            measured,
+            state[SCORE].astype(np.float32),
+            facts[CLASS],
+            observed,
+            confirmed,
+            gone,
+        )
+
+    def state(self) -> Dict[str, Any]:
+        """The whole state, of plain types and arrays, for `load_state`."""
+        return {
+            "state": self._state.copy(),
+            "facts": self._facts.copy(),
+            "next_id": self._next_id,
+            "clock": self._clock,
+            "interval": self._interval,
+            "level": self._level,
+            "timestamp": self._timestamp,
+        }
+
+    def load_state(self, state: Dict[str, Any]) -> None:
+        """Go on from what `state` gave.
+
+        Raises:
+            DataError: It is not such a state.
+        """
+        try:
+            rows = np.array(state["state"], float)
+            facts = np.array(state["facts"], np.int64)
+            if rows.shape[0] != STATE_ROWS or facts.shape != (4, rows.shape[1]):
+                raise ValueError(f"arrays of shape {rows.shape} and {facts.shape}")
+            when = state["timestamp"]
+            plain = [float(state[name]) for name in ("clock", "interval", "level")]
+            following = int(state["next_id"])
+            when = None if when is None else float(when)
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise DataError("this is no state of a tracker", got=repr(error)) from None
+        self._state, self._facts, self._next_id, self._timestamp = rows, facts, following, when
+        self._clock, self._interval, self._level = plain

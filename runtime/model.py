@@ -1,0 +1,438 @@
+"""A detector ready to use: a backend, a card, and the way from a picture to detections."""
+
+import ast
+import dataclasses
+import logging
+import os
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union, overload
+
+import numpy as np
+
+from ..core import ConfigError, Detections, InputSpec, ModelCard, ModelError, did_you_mean
+from ..core.card import METADATA_KEY
+from .backends import Backend, TensorSpec, open_backend
+from .classes import class_names
+from .decoders import Bound, Family, Request, Rows, Signature, bind_decoder, recognise
+from .nms import nms
+from .preprocess import Preprocessor, Transform
+
+_LOG = logging.getLogger("edgelane")
+
+DEFAULT_SIZE = (640, 640)
+"""Input size of models that leave it open and say nothing about it."""
+
+Outputs = Dict[str, np.ndarray]
+PathLike = Union[str, "os.PathLike[str]"]
+
+
+class Model:
+    """A detector. Its methods may be called from several threads at once.
+
+    Made by `load_model`, or `build_model` from a backend of one's own.
+
+    Attributes:
+        backend: What runs the graph.
+        card: What the model is; with thresholds and input as they are used.
+        classes: Names by class id; empty where nothing says.
+        keep: Sorted ids of the classes that are kept, or None for all.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        card: ModelCard,
+        bound: Bound,
+        keep: Optional[np.ndarray] = None,
+        where: str = "the model",
+    ) -> None:
+        self.backend = backend
+        self.card = card
+        self.classes = card.classes
+        self.keep = keep
+        self.where = where
+        self._picture = picture_input(backend, where)
+        self._batch = self._picture.shape[0]
+        self._preprocessor = Preprocessor(card.input, self._picture.dtype)
+        self._decode = bound.decode
+        self._request = Request(card.input.size, card.confidence, keep)
+        self._noticed = False
+
+    def __call__(self, image: np.ndarray) -> Detections:
+        """Detections in one `(h, w, 3)` uint8 BGR picture, in its pixels."""
+        tensor, transform = self.preprocess(image)
+        return self._detections(self.infer(tensor), transform)
+
+    def predict_batch(self, images: Sequence[np.ndarray]) -> List[Detections]:
+        """Detections of several pictures, in one run where the graph leaves the batch open."""
+        if not len(images):
+            return []
+        tensor, transforms = self._preprocessor.batch(images)
+        return self._split(self.infer(tensor), transforms)
+
+    def preprocess(
+        self, image: np.ndarray, out: Optional[np.ndarray] = None
+    ) -> Tuple[np.ndarray, Transform]:
+        """The tensor of a `(h, w, 3)` uint8 BGR picture, and how the picture lies in it.
+
+        Args:
+            image: The picture.
+            out: A tensor of an earlier call to write into, which saves memory traffic; the
+                caller sees to it that nothing uses it any more.
+        """
+        return self._preprocessor(image, out)
+
+    def infer(self, tensor: np.ndarray) -> Outputs:
+        """Run the graph on a tensor of `preprocess`, or on several along a new first axis.
+
+        Returns:
+            Outputs by name, with the pictures along their first axis. A graph of a fixed batch is
+            run as often as it takes.
+
+        Raises:
+            ModelError: The graph fails.
+        """
+        if tensor.ndim == 3:
+            tensor = tensor[None]
+        count, step = len(tensor), self._batch
+        if step is None or count == step:
+            return self._run(tensor)
+        parts = []
+        for start in range(0, count, step):
+            part = tensor[start : start + step]
+            missing = step - len(part)
+            if missing:
+                part = np.concatenate((part, np.zeros((missing, *part.shape[1:]), part.dtype)))
+            outputs = self._run(part)
+            parts.append({k: v[: step - missing] for k, v in outputs.items()})
+        if len(parts) == 1:
+            return parts[0]
+        return {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
+
+    @overload
+    def postprocess(self, outputs: Outputs, transform: Transform) -> Detections: ...
+
+    @overload
+    def postprocess(self, outputs: Outputs, transform: Sequence[Transform]) -> List[Detections]: ...
+
+    def postprocess(
+        self, outputs: Outputs, transform: Union[Transform, Sequence[Transform]]
+    ) -> Union[Detections, List[Detections]]:
+        """Detections from outputs of `infer`, in pixels of the picture, best score first.
+
+        Args:
+            outputs: Outputs by name.
+            transform: As `preprocess` gave it; a list of them for a batch.
+
+        Returns:
+            `Detections` for one transform, a list of them for a list. Boxes are cut off at the
+            picture's edges. Rows that are not finite are dropped, and told in the log once.
+        """
+        if isinstance(transform, Transform):
+            return self._detections(outputs, transform)
+        return self._split(outputs, transform)
+
+    def close(self) -> None:
+        """Let go of the model's memory."""
+        self.backend.close()
+
+    def __enter__(self) -> "Model":
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.close()
+
+    def _run(self, tensor: np.ndarray) -> Outputs:
+        feeds = {self._picture.name: tensor}
+        if len(self.backend.inputs) > 1:
+            for spec in self.backend.inputs:
+                if spec.name != self._picture.name:
+                    feeds[spec.name] = side_input(spec, self.card.input.size, len(tensor))
+        return self.backend.infer(feeds)
+
+    def _split(self, outputs: Outputs, transforms: Sequence[Transform]) -> List[Detections]:
+        return [
+            self._detections({k: v[i : i + 1] for k, v in outputs.items()}, transform)
+            for i, transform in enumerate(transforms)
+        ]
+
+    def candidates(self, outputs: Outputs) -> Rows:
+        """What the decoder makes of one picture's outputs, before suppression.
+
+        Boxes are in pixels of the input; rows that are not finite are dropped.
+        """
+        outputs = {
+            k: v.astype(np.float32) if v.dtype == np.float16 else v for k, v in outputs.items()
+        }
+        boxes, scores, classes = self._decode(outputs, self._request)
+        # inf - inf and NaN are NaN, and any of them makes its row's sum no number.
+        sums = boxes.sum(axis=1) + scores if len(boxes) else scores
+        good = np.isfinite(sums)
+        if not good.all():
+            self._notice(int(len(good) - good.sum()))
+            boxes, scores, classes = boxes[good], scores[good], classes[good]
+        return Rows(boxes, scores, classes)
+
+    def _detections(self, outputs: Outputs, transform: Transform) -> Detections:
+        boxes, scores, classes = self.candidates(outputs)
+        if not len(boxes):
+            return Detections.empty()
+        if self.card.nms_iou is not None:
+            rows = nms(boxes, scores, classes, self.card.nms_iou)
+        else:
+            rows = np.argsort(-scores, kind="stable")
+        return Detections.cleaned(transform.to_image(boxes[rows]), scores[rows], classes[rows])
+
+    def _notice(self, count: int) -> None:
+        if not self._noticed:
+            self._noticed = True
+            _LOG.warning(
+                "%s gave %d boxes or scores that are not finite; such rows are dropped. "
+                "A model that was converted to fp16 or int8 may have lost its numbers.",
+                self.where,
+                count,
+            )
+
+
+def load_model(
+    path: PathLike,
+    *,
+    decoder: Optional[str] = None,
+    classes: Optional[Sequence[str]] = None,
+    confidence: Optional[float] = None,
+    nms_iou: Optional[float] = None,
+    input: Optional[Dict[str, Any]] = None,
+    threads: Optional[int] = None,
+) -> Model:
+    """Load a detector.
+
+    Args:
+        path: ONNX file. Its card is used where it carries one; otherwise its family is recognised
+            from its outputs.
+        decoder: Name of the decoder, or `module:function`, instead of the card's or recognised.
+        classes: Names of the classes to keep; None for all.
+        confidence: Score below which detections are dropped, instead of the card's.
+        nms_iou: Overlap above which the weaker of two boxes of a class is dropped, instead of the
+            card's.
+        input: Fields of `core.InputSpec` that replace the card's, e.g. `{"colour": "rgb"}`.
+        threads: Threads for one run; None for what suits a machine with nothing else to do.
+
+    Raises:
+        ModelError: The model cannot be loaded, or no decoder or more than one fits it.
+        ConfigError: A class that the model lacks, or a threshold or input field that makes no
+            sense.
+        MissingDependency: onnxruntime or OpenCV is not installed.
+    """
+    backend = open_backend(os.fspath(path), threads)
+    try:
+        return build_model(
+            backend,
+            decoder=decoder,
+            classes=classes,
+            confidence=confidence,
+            nms_iou=nms_iou,
+            input=input,
+            where=os.fspath(path),
+        )
+    except BaseException:
+        backend.close()
+        raise
+
+
+def build_model(
+    backend: Backend,
+    *,
+    decoder: Optional[str] = None,
+    classes: Optional[Sequence[str]] = None,
+    confidence: Optional[float] = None,
+    nms_iou: Optional[float] = None,
+    input: Optional[Dict[str, Any]] = None,
+    where: str = "the model",
+) -> Model:
+    """As `load_model`, from a backend that is open already."""
+    for name, value in (("confidence", confidence), ("nms_iou", nms_iou)):
+        if value is not None and not 0 <= value <= 1:
+            raise ConfigError(f"{name} is out of range", got=value, expected="0 to 1")
+    text = backend.metadata.get(METADATA_KEY)
+    card = ModelCard.from_json(text) if text else None
+    if card is not None and card.task != "detect":
+        raise ModelError(f"{where} is no detector", got=f"task {card.task!r}", expected="'detect'")
+    signature = _signature(backend, card, input or {}, where)
+    wanted = decoder or (card.decoder if card else None)
+    family: Optional[Family]
+    if wanted:
+        family, bound = bind_decoder(wanted, signature)
+    else:
+        family, bound = recognise(signature, lambda: _probe(backend, signature.size, where))
+    if card is None:
+        card = _usual_card(backend, signature, family, wanted, bound, where)
+    elif bound.num_classes and card.classes and bound.num_classes != len(card.classes):
+        raise ModelError(
+            f"{where}: the card and the outputs do not agree on the classes",
+            got=f"{bound.num_classes} in the outputs",
+            expected=f"{len(card.classes)} as on the card",
+        )
+    changes: Dict[str, Any] = {"input": _override(card.input, input or {}, signature.size)}
+    if wanted:
+        changes["decoder"] = wanted
+    if confidence is not None:
+        changes["confidence"] = float(confidence)
+    if nms_iou is not None and card.nms_iou is not None:
+        changes["nms_iou"] = float(nms_iou)
+    card = dataclasses.replace(card, **changes)
+    return Model(backend, card, bound, _class_ids(classes, card.classes, where), where)
+
+
+def picture_input(backend: Backend, where: str = "the model") -> TensorSpec:
+    """The input that takes the picture: the one with four axes, one of them the three colours.
+
+    Raises:
+        ModelError: There is none, or more than one.
+    """
+    found = [
+        spec
+        for spec in backend.inputs
+        if len(spec.shape) == 4 and (spec.shape[1] in (3, None) or spec.shape[3] in (3, None))
+    ]
+    if len(found) != 1:
+        raise ModelError(
+            f"{where} does not take one colour picture",
+            got="; ".join(str(i) for i in backend.inputs) or "no inputs",
+            expected="one input [N, 3, h, w] or [N, h, w, 3]",
+        )
+    return found[0]
+
+
+def side_input(spec: TensorSpec, size: Tuple[int, int], count: int) -> np.ndarray:
+    """The value of an input beside the picture, which tells a graph how large the picture is.
+
+    The graph is told the size of its own input, so its boxes come in pixels of that, as those of
+    every other family.
+
+    Raises:
+        ModelError: The input is none of the known.
+    """
+    width, height = size
+    known = {
+        "orig_target_sizes": (width, height),  # RT-DETR, D-FINE, DEIM
+        "orig_size": (width, height),
+        "im_shape": (height, width),  # PaddleDetection
+        "scale_factor": (1, 1),
+    }
+    if spec.name not in known:
+        raise ModelError(
+            f"nothing is known about the model's input {spec.name!r}",
+            got=str(spec),
+            expected="a picture, and at most " + ", ".join(known),
+        )
+    return np.tile(np.asarray(known[spec.name], spec.dtype), (count, 1))
+
+
+def _layout(spec: TensorSpec) -> str:
+    return "nhwc" if spec.shape[3] == 3 and spec.shape[1] != 3 else "nchw"
+
+
+def _signature(
+    backend: Backend, card: Optional[ModelCard], override: Dict[str, Any], where: str
+) -> Signature:
+    picture = picture_input(backend, where)
+    fixed = picture.shape[2:] if _layout(picture) == "nchw" else picture.shape[1:3]
+    wished = override.get("size") or (card.input.size if card else None)
+    if wished is None:
+        wished = _size_in_metadata(backend.metadata)
+    try:
+        width, height = (int(n) for n in wished)
+        if min(width, height) < 1:
+            raise ValueError
+    except (TypeError, ValueError):
+        raise ConfigError(
+            "input.size is wrong", got=repr(wished), expected="[width, height] in pixels"
+        ) from None
+    size = (fixed[1] or width, fixed[0] or height)
+    if size != (width, height) and ("size" in override or card is not None):
+        raise ModelError(
+            f"{where} does not take pictures of that size",
+            got=f"{width}x{height} in the {'config' if 'size' in override else 'card'}",
+            expected=f"{size[0]}x{size[1]}, which is fixed in the graph",
+        )
+    # The batch is one picture for the signature; other open axes are settled by a run.
+    outputs = tuple(
+        dataclasses.replace(o, shape=(1, *o.shape[1:]) if o.shape else o.shape)
+        for o in backend.outputs
+    )
+    probe = None
+    if any(n is None for o in outputs for n in o.shape):
+        probe = _probe(backend, size, where)
+        outputs = tuple(dataclasses.replace(o, shape=probe[o.name].shape) for o in outputs)
+    return Signature(outputs, backend.inputs, size, backend.metadata, probe)
+
+
+def _size_in_metadata(metadata: Dict[str, str]) -> Tuple[int, int]:
+    try:
+        height, width = ast.literal_eval(metadata.get("imgsz", ""))
+        return int(width), int(height)
+    except (ValueError, SyntaxError, TypeError):
+        return DEFAULT_SIZE
+
+
+def _probe(backend: Backend, size: Tuple[int, int], where: str) -> Outputs:
+    """Outputs of the first picture of a batch of black ones."""
+    picture = picture_input(backend, where)
+    count = picture.shape[0] or 1
+    shape = (3, size[1], size[0]) if _layout(picture) == "nchw" else (size[1], size[0], 3)
+    feeds = {picture.name: np.zeros((count, *shape), picture.dtype)}
+    for spec in backend.inputs:
+        if spec.name != picture.name:
+            feeds[spec.name] = side_input(spec, size, count)
+    outputs = backend.infer(feeds)
+    return {k: v[:1] if v.ndim else v for k, v in outputs.items()}
+
+
+def _usual_card(
+    backend: Backend,
+    signature: Signature,
+    family: Optional[Family],
+    decoder: Optional[str],
+    bound: Bound,
+    where: str,
+) -> ModelCard:
+    layout = _layout(picture_input(backend, where))
+    usual = family.input if family else {}
+    return ModelCard(
+        task="detect",
+        decoder=family.name if family else str(decoder),
+        input=InputSpec(size=signature.size, layout=layout, **usual),
+        classes=class_names(bound.num_classes, backend.metadata),
+        confidence=family.confidence if family else 0.3,
+        nms_iou=family.nms_iou if family else 0.6,
+    )
+
+
+def _override(spec: InputSpec, override: Dict[str, Any], size: Tuple[int, int]) -> InputSpec:
+    known = [f.name for f in dataclasses.fields(InputSpec)]
+    for name in override:
+        if name not in known:
+            raise ConfigError(f"input.{name} is unknown", remedy=did_you_mean(name, known))
+    return dataclasses.replace(spec, **{**override, "size": size})
+
+
+def _class_ids(
+    wanted: Optional[Sequence[str]], names: Sequence[str], where: str
+) -> Optional[np.ndarray]:
+    if wanted is None:
+        return None
+    if not names:
+        raise ConfigError(
+            "classes cannot be chosen by name",
+            got=f"{where}, which does not say what its classes are called",
+            remedy="leave classes out, or give the model a card with their names",
+        )
+    ids = set()
+    for name in wanted:
+        if name not in names:
+            raise ConfigError(
+                f"classes: {where} has no class {name!r}", remedy=did_you_mean(name, names)
+            )
+        ids.add(names.index(name))
+    if not ids:
+        raise ConfigError("classes names none", remedy="name one, or leave it out to keep all")
+    return np.asarray(sorted(ids), np.int64)

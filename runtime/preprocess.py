@@ -1,0 +1,196 @@
+"""From a picture to a model's input, and from the model's boxes back to the picture.
+
+Coordinates are continuous: the left edge of the first pixel is 0, the right edge of the last is
+the width, and resizing scales by the ratio of the sizes as they were really rounded. So boxes go
+there and back without the half pixels and rounding that ratios taken from the wish would leave.
+"""
+
+import threading
+from dataclasses import dataclass
+from typing import Any, Dict, Optional, Tuple
+
+import numpy as np
+
+from ..core import InputSpec, MissingDependency, ModelError
+
+
+@dataclass(frozen=True)
+class Transform:
+    """How one picture was placed in a model's input: `input = picture * scale + offset`.
+
+    Attributes:
+        size: `(width, height)` of the picture in pixels.
+        scale: `(x, y)`, input pixels a picture pixel.
+        offset: `(x, y)`, where the picture's corner lies in the input, in input pixels.
+    """
+
+    size: Tuple[int, int]
+    scale: Tuple[float, float]
+    offset: Tuple[float, float]
+
+    def to_input(self, xyxy: np.ndarray) -> np.ndarray:
+        """`(n, 4)` boxes in picture pixels as float32 boxes in input pixels."""
+        boxes = np.asarray(xyxy, np.float64).reshape(-1, 4)
+        return (boxes * (self.scale * 2) + self.offset * 2).astype(np.float32)
+
+    def to_image(self, xyxy: np.ndarray, clip: bool = True) -> np.ndarray:
+        """`(n, 4)` boxes in input pixels as float32 boxes in picture pixels.
+
+        Args:
+            xyxy: Boxes in input pixels.
+            clip: Cut off what lies outside the picture.
+        """
+        boxes = np.asarray(xyxy, np.float64).reshape(-1, 4)
+        boxes = (boxes - self.offset * 2) / (self.scale * 2)
+        if clip:
+            np.clip(boxes, 0.0, self.size * 2, out=boxes)
+        return boxes.astype(np.float32)
+
+    def points_to_image(self, points: np.ndarray) -> np.ndarray:
+        """`(..., 2)` points in input pixels as float32 points in picture pixels."""
+        points = np.asarray(points, np.float64)
+        return ((points - self.offset) / self.scale).astype(np.float32)
+
+
+def place(image_size: Tuple[int, int], spec: InputSpec) -> Tuple[Transform, Tuple[int, int]]:
+    """Where a picture of this size goes in the input.
+
+    Args:
+        image_size: `(width, height)` of the picture.
+        spec: The model's input.
+
+    Returns:
+        The transform, and the `(width, height)` in whole pixels that the picture is resized to.
+    """
+    (width, height), (wide, high) = image_size, spec.size
+    if spec.resize == "stretch":
+        resized = (wide, high)
+    else:
+        ratio = min(wide / width, high / height)
+        resized = (
+            min(max(round(width * ratio), 1), wide),
+            min(max(round(height * ratio), 1), high),
+        )
+    offset = (0, 0)
+    if spec.resize == "centre":
+        offset = ((wide - resized[0]) // 2, (high - resized[1]) // 2)
+    scale = (resized[0] / width, resized[1] / height)
+    return Transform((width, height), scale, (float(offset[0]), float(offset[1]))), resized
+
+
+class Preprocessor:
+    """Turns pictures into input tensors by one `InputSpec`. May be used by several threads.
+
+    Args:
+        spec: Size, layout, colours, values and resizing of the input.
+        dtype: dtype of the model's input: float32, float16 or uint8. An integer input takes the
+            pixels as they are, because scale, mean and std are then inside the graph.
+
+    Raises:
+        ModelError: The dtype is none of these.
+        MissingDependency: OpenCV is not installed.
+    """
+
+    def __init__(self, spec: InputSpec, dtype: Any = np.float32) -> None:
+        self.spec = spec
+        self.dtype = np.dtype(dtype)
+        if self.dtype not in (np.float32, np.float16, np.uint8):
+            raise ModelError(
+                "the model's picture input has a type that no picture is turned into",
+                got=self.dtype,
+                expected="float32, float16 or uint8",
+            )
+        self._cv2 = import_cv2()
+        std = np.asarray(spec.std, np.float64)
+        # (pixel * scale - mean) / std as one multiplication and one addition.
+        self._gain = (spec.scale / std).astype(np.float32)
+        self._bias = (-np.asarray(spec.mean, np.float64) / std).astype(np.float32)
+        if self.dtype == np.uint8:
+            self._gain, self._bias = np.ones(3, np.float32), np.zeros(3, np.float32)
+        self._planes = (2, 1, 0) if spec.colour == "rgb" else (0, 1, 2)
+        self._pad = [float(spec.pad * g + b) for g, b in zip(self._gain, self._bias)]
+        self._local = threading.local()
+        self._placed: Dict[Tuple[int, int], Tuple[Transform, Tuple[int, int]]] = {}
+
+    @property
+    def shape(self) -> Tuple[int, ...]:
+        """Shape of one picture's tensor: `(3, h, w)` or `(h, w, 3)` by the layout."""
+        width, height = self.spec.size
+        return (3, height, width) if self.spec.layout == "nchw" else (height, width, 3)
+
+    def __call__(
+        self, image: np.ndarray, out: Optional[np.ndarray] = None
+    ) -> Tuple[np.ndarray, Transform]:
+        """One picture's tensor and how it was placed.
+
+        Args:
+            image: `(h, w, 3)` uint8, BGR.
+            out: Where to write, of `shape` and `dtype`; a new array otherwise.
+
+        Returns:
+            The tensor of `shape` and `dtype`, and the transform that maps boxes back.
+        """
+        size = (image.shape[1], image.shape[0])
+        placed = self._placed.get(size)
+        if placed is None:
+            if len(self._placed) > 64:  # a folder of pictures of all sizes
+                self._placed.clear()
+            placed = self._placed[size] = place(size, self.spec)
+        transform, resized = placed
+        tensor = np.empty(self.shape, self.dtype) if out is None else out
+        picture = self._resize(image, resized)
+        left, top = int(transform.offset[0]), int(transform.offset[1])
+        right, bottom = left + resized[0], top + resized[1]
+        # Seen with the channel first, whatever the layout in memory.
+        planes = tensor if self.spec.layout == "nchw" else tensor.transpose(2, 0, 1)
+        for target, source in enumerate(self._planes):
+            plane, pad = planes[target], self._pad[target]
+            plane[:top] = pad
+            plane[bottom:] = pad
+            plane[top:bottom, :left] = pad
+            plane[top:bottom, right:] = pad
+            self._convert(picture, source, plane[top:bottom, left:right], target)
+        return tensor, transform
+
+    def _resize(self, image: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
+        if (image.shape[1], image.shape[0]) == size:
+            return image
+        # Intermediates belong to the thread: they never leave this object.
+        buffer = getattr(self._local, "resized", None)
+        if buffer is None or buffer.shape[1::-1] != size:
+            buffer = self._local.resized = np.empty((size[1], size[0], 3), np.uint8)
+        return self._cv2.resize(image, size, dst=buffer, interpolation=self._cv2.INTER_LINEAR)
+
+    def _convert(self, picture, source: int, plane: np.ndarray, target: int) -> None:
+        gain, bias = self._gain[target], self._bias[target]
+        channel = self._cv2.extractChannel(picture, source)
+        if self.dtype == np.float32 and gain != 1:
+            np.multiply(channel, gain, out=plane, dtype=np.float32)
+        elif self.dtype == np.float16 and (gain != 1 or bias != 0):
+            values = channel.astype(np.float32)
+            values *= gain
+            values += bias
+            plane[...] = values
+            return
+        else:
+            plane[...] = channel
+        if bias != 0:
+            plane += bias
+
+    def batch(self, images) -> Tuple[np.ndarray, Tuple[Transform, ...]]:
+        """Several pictures as one `(n, …)` tensor, and their transforms."""
+        tensor = np.empty((len(images), *self.shape), self.dtype)
+        return tensor, tuple(self(image, out=tensor[i])[1] for i, image in enumerate(images))
+
+
+def import_cv2() -> Any:
+    """OpenCV, imported when the first picture needs it."""
+    try:
+        import cv2
+    except ImportError as error:
+        raise MissingDependency(
+            "OpenCV is not installed, and it reads and resizes pictures",
+            got=str(error),
+            remedy="pip install 'edgelane[cpu]'",
+        ) from None
+    return cv2

@@ -51,14 +51,26 @@ def correct(
     part = state[:, rows]
     off = boxes - part[:4]
     pp, pv = part[PP], part[PV]
-    gain = pp / (pp + settings.position_noise**2)
-    turn = pv / (pp + settings.position_noise**2)
+    noise = settings.position_noise**2
+    r = np.maximum(
+        1.0, np.hypot(off[0], off[1]) / (part[H] * np.sqrt(pp + noise)) / settings.robust
+    )
+    noise = noise * r
+    gain = pp / (pp + noise)
+    turn = pv / (pp + noise)
     part[CX : CY + 1] += gain * off[:2]
     part[VX : VY + 1] += turn * off[:2]
     part[VV] -= turn * pv
     part[PP] = (1 - gain) * pp
     part[PV] = (1 - gain) * pv
-    gain = part[SS] / (part[SS] + settings.size_noise**2)
+    noise = settings.size_noise**2
+    r = np.maximum(
+        1.0,
+        np.maximum(abs(off[2]), abs(off[3]))
+        / (part[H] * np.sqrt(part[SS] + noise))
+        / settings.robust,
+    )
+    gain = part[SS] / (part[SS] + noise * r)
     part[W : H + 1] += gain * off[2:]
     part[SS] *= 1 - gain
     state[:, rows] = part

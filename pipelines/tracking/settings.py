@@ -16,7 +16,7 @@ class TrackerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             ones only go on with tracks that are left.
         birth_ratio: Mean score that a new track needs, as a share of the scene's usual score.
         birth_cap: The most that a new track's mean score is ever asked for.
-        persist_s: A weaker object becomes a track all the same once it was seen for so long.
+        walk: A weaker object becomes a track all the same once it has gone so far.
         level_s: How fast the usual score of the scene is learned.
         birth_overlap: A new object that overlaps a tracked one by more (IoU) is its duplicate.
         confirm_hits: Frames in which a new track must have been seen.
@@ -44,15 +44,15 @@ class TrackerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     low_score: float = 0.1
     high_ratio: float = 0.6
     birth_ratio: float = 0.8
-    birth_cap: float = 0.7
-    persist_s: float = 4.0
+    birth_cap: float = 0.8
+    walk: float = 1.0
     level_s: float = 5.0
     birth_overlap: float = 0.6
     confirm_hits: float = 2.5
     confirm_s: float = 0.1
     tentative_s: float = 0.3
     fresh_s: float = 0.4
-    coast_s: float = 0.7
+    coast_s: float = 0.3
     lost_s: float = 3.0
     buffer: float = 0.3
     lost_buffer: float = 0.5
@@ -60,6 +60,9 @@ class TrackerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     match_cost: float = 1.0
     lost_cost: float = 1.2
     distance_weight: float = 0.3
+    surprise_weight: float = 0.3
+    robust: float = 3.0
+    inside: float = 0.9
     height_weight: float = 1.0
     position_noise: float = 0.05
     size_noise: float = 0.08

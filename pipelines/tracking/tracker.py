@@ -13,8 +13,8 @@ from .settings import TrackerSettings
 
 # Rows of the state beyond the motion: last score, sum of scores, time of birth and of the last
 # sight on the tracker's own clock.
-SCORE, TOTAL, BORN, SEEN = range(motion.ROWS, motion.ROWS + 4)
-STATE_ROWS = motion.ROWS + 4
+SCORE, TOTAL, BORN, SEEN, FROM_X, FROM_Y = range(motion.ROWS, motion.ROWS + 6)
+STATE_ROWS = motion.ROWS + 6
 # Rows of whole numbers.
 ID, CLASS, HITS, CONFIRMED = range(4)
 
@@ -34,6 +34,8 @@ class Tracker:
         self._clock = 0.0
         self._interval = 0.0
         self._level = 0.0
+        # The outermost edges seen so far, left top right bottom: beyond them lies no picture.
+        self._bounds = np.array([np.inf, np.inf, -np.inf, -np.inf])
         self._timestamp: Optional[float] = None
 
     def update(self, detections: Detections, timestamp: float) -> Tracks:
@@ -64,6 +66,11 @@ class Tracker:
         kind = detections.class_id
 
         n, m = state.shape[1], found.shape[1]
+        if m:
+            self._bounds[:2] = np.minimum(self._bounds[:2], boxes[:2].min(axis=1))
+            self._bounds[2:] = np.maximum(self._bounds[2:], boxes[2:].max(axis=1))
+            if self._level == 0:
+                self._level = float(score.max())
         matched = self._match(found, score, kind)
         free = np.ones(m, bool)
         hit = (matched >= 0).nonzero()[0]
@@ -126,6 +133,7 @@ class Tracker:
         height = np.maximum(a[H], b[H])
         cost = 1 - similarity
         cost += s.distance_weight * np.sqrt(dx * dx + dy * dy) / height
+        cost += s.surprise_weight * np.sqrt(dx * dx + dy * dy) / reach[rows]
         cost += s.height_weight * np.abs(np.log(a[H] / b[H]))
         gain = np.where(late, s.lost_cost, s.match_cost) - cost
         good = (gain > 0) & (score[columns] >= s.low_score)
@@ -133,13 +141,11 @@ class Tracker:
 
         strong = score >= s.high_ratio * self._level
         fresh = confirmed & ~lost
-        young = ~confirmed
         free = np.ones(m, bool)
         for tracks, detections in (
             (fresh, strong),
-            (fresh, ~strong),
+            (~lost, None),
             (lost, strong),
-            (young, None),
         ):
             use = tracks[rows] & free[columns] & (matched[rows] < 0)
             if detections is not None:
@@ -157,8 +163,6 @@ class Tracker:
         if len(scores) == 0:
             return
         mean = float(scores.mean())
-        if self._level == 0:
-            self._level = mean
         step = 1 - math.exp(-max(self._interval, 0.01) / max(self.settings.level_s, 0.01))
         self._level += step * (mean - self._level)
 
@@ -180,6 +184,7 @@ class Tracker:
         state[TOTAL] = score
         state[BORN] = self._clock
         state[SEEN] = self._clock
+        state[FROM_X : FROM_Y + 1] = boxes[:2]
         facts = np.zeros((4, n), np.int64)
         facts[ID] = np.arange(self._next_id, self._next_id + n)
         facts[CLASS] = kind
@@ -199,7 +204,10 @@ class Tracker:
         mean = state[TOTAL, young] / hits
         needed = min(s.birth_ratio * self._level, s.birth_cap)
         good = (hits >= s.confirm_hits) & (seen >= s.confirm_s)
-        good &= (mean >= needed) | (seen >= s.persist_s)
+        # A weak thing that stands still may be furniture; one that walks is no furniture.
+        part = state[:, young]
+        walked = np.hypot(part[CX] - part[FROM_X], part[CY] - part[FROM_Y])
+        good &= (mean >= needed) | (walked >= s.walk * part[H])
         facts[CONFIRMED, young[good]] = 1
 
     def _end(self) -> Optional[np.ndarray]:
@@ -213,6 +221,14 @@ class Tracker:
         ended = unseen > patience
         return ended if ended.any() else None
 
+    def _inside(self, part: np.ndarray) -> np.ndarray:
+        """The share of each box that lies within the picture, as far as it is known."""
+        half = part[W : H + 1] / 2
+        low = np.maximum(part[:2] - half, self._bounds[:2, None])
+        high = np.minimum(part[:2] + half, self._bounds[2:, None])
+        sides = np.maximum(high - low, 0) / part[W : H + 1]
+        return sides[0] * sides[1]
+
     def _tracks(self, detections: Detections, matched: np.ndarray, gone: np.ndarray) -> Tracks:
         s = self.settings
         state, facts = self._state, self._facts
@@ -220,6 +236,9 @@ class Tracker:
         confirmed = facts[CONFIRMED] > 0
         coast = max(s.coast_s, 1.5 * self._interval)
         shown = observed | (confirmed & (self._clock - state[SEEN] <= coast))
+        unseen = (shown & ~observed).nonzero()[0]
+        if len(unseen):
+            shown[unseen] = self._inside(state[:, unseen]) >= s.inside
         if not shown.all():
             state, facts = state[:, shown], facts[:, shown]
             matched, observed, confirmed = matched[shown], observed[shown], confirmed[shown]
@@ -247,6 +266,7 @@ class Tracker:
             "clock": self._clock,
             "interval": self._interval,
             "level": self._level,
+            "bounds": self._bounds.copy(),
             "timestamp": self._timestamp,
         }
 

@@ -1,0 +1,72 @@
+"""The tracker a pipeline needs: its own, or none where detections are tracks already."""
+
+from typing import Any, Dict, Optional
+
+from ..core import DataError, Detections, Tracks
+from .tracking import GivenTracks, Tracker, TrackerSettings
+
+
+class Following:
+    """Tracks from detections with or without track ids; the first ones decide which.
+
+    Args:
+        settings: Of the tracker, used for detections without ids.
+    """
+
+    def __init__(self, settings: Optional[TrackerSettings] = None) -> None:
+        self._settings = settings
+        self._given: Optional[bool] = None
+        self._tracker: Any = None
+        self.tracks: Optional[Tracks] = None
+
+    @property
+    def given(self) -> bool:
+        """Whether the detections are tracks already."""
+        return bool(self._given)
+
+    def update(self, detections: Detections, timestamp: float) -> Tracks:
+        """Tracks of this moment.
+
+        Raises:
+            DataError: Detections with and without track ids are mixed.
+        """
+        given = detections.track_id is not None
+        if self._given is None and (len(detections) or given):
+            self._choose(given)
+        elif len(detections) and given != self._given:
+            raise DataError(
+                "detections with and without track ids are mixed",
+                got="rows with ids" if given else "rows without ids",
+                expected="rows with ids" if self._given else "rows without ids",
+                remedy="give every row an id above 0, or none",
+            )
+        if self._tracker is None:
+            self.tracks = NOTHING
+        else:
+            self.tracks = self._tracker.update(detections, timestamp)
+        return self.tracks
+
+    def state(self) -> Dict[str, Any]:
+        """Everything remembered, as plain types and arrays."""
+        tracker = None if self._tracker is None else self._tracker.state()
+        return {"given": self._given, "tracker": tracker}
+
+    def load_state(self, state: Dict[str, Any]) -> None:
+        """Go on from `state`."""
+        self._given, self._tracker, self.tracks = None, None, None
+        if state["given"] is not None:
+            self._choose(state["given"])
+            self._tracker.load_state(state["tracker"])
+
+    def _choose(self, given: bool) -> None:
+        self._given = given
+        self._tracker = GivenTracks() if given else Tracker(self._settings or TrackerSettings())
+
+
+def _nothing() -> Tracks:
+    none: list = []
+    return Tracks(none, none, none, none, none, none, none, none)  # type: ignore[arg-type]
+
+
+NOTHING = _nothing()
+"""No tracks, before anything was ever detected."""

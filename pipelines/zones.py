@@ -1,0 +1,331 @@
+"""Who is in which zone, since when: entries, visits and how many there are.
+
+Whether someone is in a zone is decided by a sequential test (CUSUM; Page, "Continuous inspection
+schemes", Biometrika 1954). Each sighting gives evidence: the distance of the foot point from the
+zone's edge, in units of a tolerance that grows with the person's height, times the time since the
+sighting before. Evidence against what is held adds up; sightings that speak for it, or that lie
+too near to the edge to say anything, take it down again. Only when enough has come together does
+the answer change, and then from the moment the evidence began. So jitter at the border, a box that
+flickers or a short occlusion neither splits a visit nor counts an entry twice, and a zone is
+entered or left at the true time.
+"""
+
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple, Union
+
+import msgspec
+import numpy as np
+
+from ..core import Tracks
+from .geometry import Polygon, foot_points
+from .table import TrackTable
+
+
+class ZoneSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """When someone counts as being in a zone. Seconds, and heights of the person's box.
+
+    Attributes:
+        enter_s: Seconds well inside that make an entry.
+        leave_s: Seconds well outside that end a visit.
+        tolerance: Distance from the edge, in heights, from which on a sighting is beyond doubt.
+        slack: Part of the tolerance, 0..1, within which a sighting does not speak for a change.
+        step_s: Seconds that one sighting can stand for at most.
+        lost_s: Seconds unseen after which a visit is over.
+        linger_s: Seconds unseen for which someone still counts as present.
+    """
+
+    enter_s: float = 0.3
+    leave_s: float = 1.0
+    tolerance: float = 0.1
+    slack: float = 0.3
+    step_s: float = 0.5
+    lost_s: float = 5.0
+    linger_s: float = 1.0
+
+
+class Entry(NamedTuple):
+    """A visit begins."""
+
+    zone: str
+    track_id: int
+    class_id: int
+    entered: float
+
+
+class Visit(NamedTuple):
+    """A visit has ended; `left - entered` is its dwell."""
+
+    zone: str
+    track_id: int
+    class_id: int
+    entered: float
+    left: float
+
+
+Change = Union[Entry, Visit]
+
+_EDGE = 0.01  # part of the picture's size within which an edge of a zone lies on its border
+
+
+class ZoneMonitor:
+    """Entries, visits and presence in zones.
+
+    Where a zone's edge runs along the border of the picture nobody can be seen beyond it, and feet
+    that the border cuts off stand on it: such edges do not count as edges.
+
+    Args:
+        zones: Areas by name, in pixels of the stream.
+        settings: When someone counts as being in a zone.
+        size: `(width, height)` of the picture; None where nothing is known of its border.
+    """
+
+    def __init__(
+        self,
+        zones: Mapping[str, Polygon],
+        settings: Optional[ZoneSettings] = None,
+        size: Optional[Tuple[int, int]] = None,
+    ) -> None:
+        self.names = list(zones)
+        self.settings = settings or ZoneSettings()
+        self._shape = _Shapes(list(zones.values()), size) if zones else None
+        k = (len(self.names),)
+        nan = float("nan")
+        self._table = TrackTable(
+            last=(np.float64, (), nan),
+            class_id=(np.int64, (), 0),
+            confirmed=(np.bool_, (), False),
+            inside=(np.bool_, k, False),
+            evidence=(np.float64, k, 0.0),
+            since=(np.float64, k, nan),  # when the evidence began to gather
+            entered=(np.float64, k, nan),
+        )
+        # What tentative tracks did, until they are confirmed.
+        self._held: Dict[int, List[Change]] = {}
+
+    def update(self, tracks: Tracks, timestamp: float) -> List[Change]:
+        """Take in the tracks of one moment.
+
+        Returns:
+            Entries and visits that are certain now, in the order of the tracks.
+        """
+        if self._shape is None:
+            return []
+        changes: List[Change] = []
+        if len(tracks):
+            self._sight(tracks, timestamp, changes)
+        self._close_lost(timestamp, changes)
+        for track_id in tracks.ended.tolist():
+            self._end(track_id, changes)
+        return changes
+
+    def presence(self, timestamp: float) -> np.ndarray:
+        """How many are in each zone now. `(zones,)` int64."""
+        if self._shape is None or not len(self._table):
+            return np.zeros(len(self.names), np.int64)
+        table = self._table
+        with np.errstate(invalid="ignore"):
+            here = table["confirmed"] & (timestamp - table["last"] <= self.settings.linger_s)
+        return np.count_nonzero(table["inside"][here], axis=0)
+
+    def expire(self, timestamp: float) -> List[Change]:
+        """Visits that end because nobody was seen for too long, when no frame comes."""
+        changes: List[Change] = []
+        if self._shape is not None:
+            self._close_lost(timestamp, changes)
+        return changes
+
+    def finish(self) -> List[Change]:
+        """End all visits at the last sighting and forget all tracks."""
+        changes: List[Change] = []
+        for track_id in sorted(self._table.ids()):
+            self._end(track_id, changes)
+        return changes
+
+    def state(self) -> Dict[str, Any]:
+        """Everything remembered, as plain types and arrays."""
+        return {
+            "table": self._table.state(),
+            "held": [[k, [list(change) for change in v]] for k, v in self._held.items()],
+        }
+
+    def load_state(self, state: Dict[str, Any]) -> None:
+        """Go on from `state`."""
+        self._table.load_state(state["table"])
+        self._held = {
+            k: [Entry(*row) if len(row) == len(Entry._fields) else Visit(*row) for row in v]
+            for k, v in state["held"]
+        }
+
+    def _sight(self, tracks: Tracks, timestamp: float, changes: List[Change]) -> None:
+        assert self._shape is not None
+        table, rule = self._table, self.settings
+        ids = tracks.track_id.tolist()
+        rows = table.rows(ids)
+        table["class_id"][rows] = tracks.class_id
+        fresh = tracks.confirmed & ~table["confirmed"][rows]
+        table["confirmed"][rows] |= tracks.confirmed
+        if self._held and fresh.any():
+            for i in np.flatnonzero(fresh).tolist():
+                changes.extend(self._held.pop(ids[i], ()))
+        boxes = tracks.xyxy
+        if not tracks.observed.all():
+            # Predicted boxes hold what is known; they are no evidence.
+            seen = np.flatnonzero(tracks.observed)
+            rows, boxes = rows[seen], boxes[seen]
+            if not len(rows):
+                return
+        last = table["last"][rows]
+        step = timestamp - np.where(last == last, last, timestamp)
+        np.clip(step, 0.0, rule.step_s, out=step)
+        table["last"][rows] = timestamp
+
+        inside = table["inside"][rows]
+        height = (boxes[:, 3] - boxes[:, 1]).astype(np.float64)
+        depth = self._shape.depth(foot_points(boxes), rule.tolerance * height)
+        against = np.where(inside, -depth, depth)
+        against -= rule.slack
+        against *= 1.0 / (1.0 - rule.slack)
+        evidence = table["evidence"][rows]
+        evidence += against * step[:, None]
+        np.maximum(evidence, 0.0, out=evidence)
+        rising = against > 0
+        since = table["since"][rows]
+        since[rising & (since != since)] = timestamp
+        since[~rising & (evidence == 0.0)] = np.nan
+        # The last bit of a sum of frame times must not decide.
+        flips = rising & (evidence >= np.where(inside, rule.leave_s, rule.enter_s) - 1e-9)
+        table["evidence"][rows] = evidence
+        table["since"][rows] = since
+        if flips.any():
+            which = tracks.track_id[tracks.observed].tolist()
+            for i, zone in np.argwhere(flips).tolist():
+                self._flip(which[i], int(rows[i]), zone, changes)
+
+    def _flip(self, track_id: int, row: int, zone: int, changes: List[Change]) -> None:
+        table = self._table
+        since = float(table["since"][row, zone])
+        if table["inside"][row, zone]:
+            self._close(track_id, row, zone, since, changes)
+            return
+        table["inside"][row, zone] = True
+        table["entered"][row, zone] = since
+        table["evidence"][row, zone] = 0.0
+        table["since"][row, zone] = np.nan
+        entry = Entry(self.names[zone], track_id, int(table["class_id"][row]), since)
+        self._tell(row, entry, changes)
+
+    def _close(
+        self, track_id: int, row: int, zone: int, left: float, changes: List[Change]
+    ) -> None:
+        table = self._table
+        entered = float(table["entered"][row, zone])
+        table["inside"][row, zone] = False
+        table["evidence"][row, zone] = 0.0
+        table["since"][row, zone] = np.nan
+        table["entered"][row, zone] = np.nan
+        class_id = int(table["class_id"][row])
+        visit = Visit(self.names[zone], track_id, class_id, entered, max(left, entered))
+        self._tell(row, visit, changes)
+
+    def _tell(self, row: int, change: Change, changes: List[Change]) -> None:
+        if self._table["confirmed"][row]:
+            changes.append(change)
+        else:
+            self._held.setdefault(change.track_id, []).append(change)
+
+    def _close_lost(self, timestamp: float, changes: List[Change]) -> None:
+        if not len(self._table):
+            return
+        table = self._table
+        late = timestamp - table["last"] > self.settings.lost_s  # False where never seen
+        if not late.any():
+            return
+        rows = {table.row(track_id): track_id for track_id in table.ids()}
+        lost = sorted((rows[row], row) for row in np.flatnonzero(late).tolist())
+        for track_id, row in lost:
+            self._leave_all(track_id, row, changes)
+            table["evidence"][row] = 0.0
+            table["since"][row] = np.nan
+
+    def _end(self, track_id: int, changes: List[Change]) -> None:
+        if track_id in self._table:
+            self._leave_all(track_id, self._table.row(track_id), changes)
+            self._table.drop(track_id)
+        self._held.pop(track_id, None)
+
+    def _leave_all(self, track_id: int, row: int, changes: List[Change]) -> None:
+        table = self._table
+        for zone in np.flatnonzero(table["inside"][row]).tolist():
+            # Someone who was leaving when last seen left then.
+            since = float(table["since"][row, zone])
+            left = since if since == since else float(table["last"][row])
+            self._close(track_id, row, zone, left, changes)
+
+
+class _Shapes:
+    """The edges of all zones in one row of arrays, asked about many points at once."""
+
+    def __init__(self, polygons: List[Polygon], size: Optional[Tuple[int, int]]) -> None:
+        rings = [np.asarray(polygon.points, dtype=np.float64) for polygon in polygons]
+        starts = np.concatenate(rings)
+        ends = np.concatenate([np.roll(ring, -1, axis=0) for ring in rings])
+        self._first = np.cumsum([0] + [len(ring) for ring in rings[:-1]])
+        self._x, self._y = starts.T.copy()
+        self._dx, self._dy = (ends - starts).T.copy()
+        self._end_y = ends[:, 1].copy()
+        self._square = self._dx**2 + self._dy**2
+        level = self._dy == 0  # level edges are never crossed by a level ray
+        self._slope = np.where(level, 0.0, self._dx / np.where(level, 1.0, self._dy))
+        self._open = np.zeros(len(starts))
+        self._low = self._high = None
+        if size is not None:
+            edge = np.asarray(size, dtype=np.float64) * _EDGE
+            self._low, self._high = edge, np.asarray(size, dtype=np.float64) - edge
+            low = (starts <= self._low) & (ends <= self._low)
+            high = (starts >= self._high) & (ends >= self._high)
+            self._open[(low | high).any(axis=1)] = np.inf
+        # Nobody gets deeper into a zone than it is deep: a doormat has a tolerance of its own.
+        self._reach = np.array([0.25 * self._depth_of(k, r) for k, r in enumerate(rings)])
+
+    def depth(self, points: np.ndarray, tolerance: np.ndarray) -> np.ndarray:
+        """How far points lie inside each zone, in tolerances, -1 (outside) to 1 (inside).
+
+        Args:
+            points: `(n, 2)` float64 pixels.
+            tolerance: `(n,)` pixels.
+
+        Returns:
+            `(n, zones)` float64.
+        """
+        square, inside = self._distance(points)
+        depth = np.sqrt(square)
+        depth /= np.minimum(tolerance[:, None], self._reach)
+        np.minimum(depth, 1.0, out=depth)
+        np.negative(depth, where=~inside, out=depth)
+        return depth
+
+    def _distance(self, points: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+        """Squared distance to the nearest edge, and whether inside; both `(n, zones)`."""
+        if self._low is not None:
+            points = np.minimum(np.maximum(points, self._low), self._high)
+        y = points[:, 1:]
+        x = points[:, :1] - self._x
+        down = y - self._y
+        spans = (self._y <= y) != (self._end_y <= y)
+        right = spans & (x < down * self._slope)
+        inside = np.add.reduceat(right, self._first, axis=1, dtype=np.int64) & 1
+        along = (x * self._dx + down * self._dy) / self._square
+        np.minimum(np.maximum(along, 0.0, out=along), 1.0, out=along)
+        x -= along * self._dx
+        down -= along * self._dy
+        square = x * x + down * down + self._open
+        return np.minimum.reduceat(square, self._first, axis=1), inside.astype(bool)
+
+    def _depth_of(self, zone: int, ring: np.ndarray) -> float:
+        """Radius of about the largest circle inside a zone, in pixels, from a grid of points."""
+        low, high = ring.min(axis=0), ring.max(axis=0)
+        part = (np.arange(24) + 0.5) / 24
+        grid = np.stack(np.meshgrid(*(low + part[:, None] * (high - low)).T), axis=-1)
+        square, inside = self._distance(grid.reshape(-1, 2))
+        within = square[inside[:, zone], zone]
+        # A sliver between the grid's points still has a depth.
+        return float(np.sqrt(within.max())) if len(within) else 0.01 * float(np.ptp(ring))

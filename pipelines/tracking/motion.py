@@ -45,13 +45,17 @@ def predict(state: np.ndarray, dt: float, settings: TrackerSettings) -> None:
 
 
 def correct(
-    state: np.ndarray, rows: np.ndarray, boxes: np.ndarray, settings: TrackerSettings
+    state: np.ndarray,
+    rows: np.ndarray,
+    boxes: np.ndarray,
+    doubt: np.ndarray,
+    settings: TrackerSettings,
 ) -> None:
     """Correct the tracks `rows` of the state by their boxes `(4, n)`, in place."""
     part = state[:, rows]
     off = boxes - part[:4]
     pp, pv = part[PP], part[PV]
-    noise = settings.position_noise**2
+    noise = settings.position_noise**2 * doubt
     r = np.maximum(
         1.0, np.hypot(off[0], off[1]) / (part[H] * np.sqrt(pp + noise)) / settings.robust
     )
@@ -63,7 +67,7 @@ def correct(
     part[VV] -= turn * pv
     part[PP] = (1 - gain) * pp
     part[PV] = (1 - gain) * pv
-    noise = settings.size_noise**2
+    noise = settings.size_noise**2 * doubt
     r = np.maximum(
         1.0,
         np.maximum(abs(off[2]), abs(off[3]))

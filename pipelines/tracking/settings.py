@@ -42,34 +42,35 @@ class TrackerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     low_score: float = 0.1
-    high_ratio: float = 0.6
-    birth_ratio: float = 0.8
-    birth_cap: float = 0.8
+    high_ratio: float = 0.501
+    birth_ratio: float = 0.862
+    birth_cap: float = 0.854
     walk: float = 1.0
     level_s: float = 5.0
-    birth_overlap: float = 0.6
+    birth_overlap: float = 0.556
     confirm_hits: float = 2.5
-    confirm_s: float = 0.1
+    confirm_s: float = 0.106
     tentative_s: float = 0.3
-    fresh_s: float = 0.4
-    coast_s: float = 0.3
+    fresh_s: float = 0.495
+    coast_s: float = 0.24
     lost_s: float = 3.0
-    buffer: float = 0.3
-    lost_buffer: float = 0.5
-    gate: float = 4.0
-    match_cost: float = 1.0
-    lost_cost: float = 1.2
-    distance_weight: float = 0.3
-    surprise_weight: float = 0.3
-    robust: float = 3.0
+    buffer: float = 0.271
+    lost_buffer: float = 0.558
+    gate: float = 4.38
+    match_cost: float = 1.09
+    lost_cost: float = 1.17
+    distance_weight: float = 0.267
+    surprise_weight: float = 0.259
+    robust: float = 0.831
+    crowd_noise: float = 10.0
     inside: float = 0.9
-    height_weight: float = 1.0
-    position_noise: float = 0.05
-    size_noise: float = 0.08
-    acceleration: float = 0.6
-    size_drift: float = 0.1
-    speed: float = 0.8
-    speed_memory_s: float = 1.5
+    height_weight: float = 2.0
+    position_noise: float = 0.0631
+    size_noise: float = 0.0871
+    acceleration: float = 0.558
+    size_drift: float = 0.101
+    speed: float = 0.748
+    speed_memory_s: float = 6.0
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:

@@ -1,7 +1,7 @@
 """The tracker: detections in time become tracks."""
 
 import math
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, Optional, Tuple
 
 import numpy as np
 
@@ -71,13 +71,13 @@ class Tracker:
             self._bounds[2:] = np.maximum(self._bounds[2:], boxes[2:].max(axis=1))
             if self._level == 0:
                 self._level = float(score.max())
-        matched = self._match(found, score, kind)
+        matched, crowd = self._match(found, score, kind)
         free = np.ones(m, bool)
         hit = (matched >= 0).nonzero()[0]
         at = matched[hit]
         free[at] = False
         if len(hit):
-            motion.correct(state, hit, found[:, at], s)
+            motion.correct(state, hit, found[:, at], 1 + s.crowd_noise * crowd[at], s)
             state[SCORE, hit] = score[at]
             state[TOTAL, hit] += score[at]
             state[SEEN, hit] = self._clock
@@ -110,25 +110,29 @@ class Tracker:
             self._interval = dt if usual == 0 else usual + 0.1 * (min(dt, 3 * usual) - usual)
         motion.predict(self._state, dt, self.settings)
 
-    def _match(self, found: np.ndarray, score: np.ndarray, kind: np.ndarray) -> np.ndarray:
-        """The detection of each track `(n,)`, or -1."""
+    def _match(
+        self, found: np.ndarray, score: np.ndarray, kind: np.ndarray
+    ) -> Tuple[np.ndarray, np.ndarray]:
+        """The detection of each track `(n,)`, or -1, and how much others overlap each `(m,)`."""
         s = self.settings
         state, facts = self._state, self._facts
         n, m = state.shape[1], found.shape[1]
         matched = np.full(n, -1)
         if n == 0 or m == 0:
-            return matched
+            return matched, np.zeros(m)
         deviation = np.sqrt(state[PP] + s.position_noise**2)
         reach = s.gate * deviation * state[H]
         rows, columns = near(state, reach, found, (facts[CLASS], kind))
         if len(rows) == 0:
-            return matched
+            return matched, np.zeros(m)
         unseen = self._clock - state[SEEN]
         confirmed = facts[CONFIRMED] > 0
         lost = confirmed & (unseen > max(s.fresh_s, 1.5 * self._interval))
         a, b = state[:, rows], found[:, columns]
         late = lost[rows]
         similarity = overlap(a, b, np.where(late, s.lost_buffer, s.buffer))
+        known = confirmed[rows]
+        crowd = np.bincount(columns, similarity * known, m)
         dx, dy = a[CX] - b[CX], a[CY] - b[CY]
         height = np.maximum(a[H], b[H])
         cost = 1 - similarity
@@ -138,6 +142,7 @@ class Tracker:
         gain = np.where(late, s.lost_cost, s.match_cost) - cost
         good = (gain > 0) & (score[columns] >= s.low_score)
         rows, columns, gain = rows[good], columns[good], gain[good]
+        similarity, known = similarity[good], known[good]
 
         strong = score >= s.high_ratio * self._level
         fresh = confirmed & ~lost
@@ -156,7 +161,8 @@ class Tracker:
             use = use[assign(rows[use], columns[use], gain[use])]
             matched[rows[use]] = columns[use]
             free[columns[use]] = False
-        return matched
+            crowd[columns[use]] -= similarity[use] * known[use]
+        return matched, crowd
 
     def _learn(self, scores: np.ndarray) -> None:
         """Follow the usual score of confirmed tracks."""

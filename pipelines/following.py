@@ -40,11 +40,11 @@ class Following:
                 expected="rows with ids" if self._given else "rows without ids",
                 remedy="give every row an id above 0, or none",
             )
-        if self._tracker is None:
-            self.tracks = NOTHING
-        else:
-            self.tracks = self._tracker.update(detections, timestamp)
-        return self.tracks
+        tracks = NOTHING
+        if self._tracker is not None:
+            tracks = self._tracker.update(detections, timestamp)
+        self.tracks = tracks
+        return tracks
 
     def state(self) -> Dict[str, Any]:
         """Everything remembered, as plain types and arrays."""

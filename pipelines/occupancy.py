@@ -1,7 +1,7 @@
 """How many there are over time, in buckets aligned to the frame clock."""
 
 import math
-from typing import Any, Dict, List, NamedTuple, Sequence
+from typing import Any, Dict, List, NamedTuple, Sequence, Union
 
 import numpy as np
 
@@ -61,8 +61,15 @@ class Occupancy:
         self._start = math.nan
         self._clear()
 
-    def update(self, timestamp: float, scene: int, zones: Sequence[int] = ()) -> List[Bucket]:
+    def update(
+        self, timestamp: float, scene: int, zones: Union[Sequence[int], np.ndarray] = ()
+    ) -> List[Bucket]:
         """Take in how many there are from now on.
+
+        Args:
+            timestamp: Seconds on the frame clock.
+            scene: How many in the whole picture.
+            zones: How many in each zone, in the order of their names.
 
         Returns:
             Buckets that are complete.

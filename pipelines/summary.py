@@ -22,7 +22,7 @@ def summarise_counting(
     """
     crossed = {name: {"in": 0, "out": 0} for name in lines}
     dwells: Dict[str, List[float]] = {name: [] for name in zones}
-    entries = {name: 0 for name in zones}
+    entries = dict.fromkeys(zones, 0)
     levels = {name: _Level() for name in zones}
     scene = _Level()
     visitors: Set[int] = set()

@@ -276,7 +276,8 @@ class _Shapes:
         level = self._dy == 0  # level edges are never crossed by a level ray
         self._slope = np.where(level, 0.0, self._dx / np.where(level, 1.0, self._dy))
         self._open = np.zeros(len(starts))
-        self._low = self._high = None
+        self._low = np.full(2, -np.inf)
+        self._high = np.full(2, np.inf)
         if size is not None:
             edge = np.asarray(size, dtype=np.float64) * _EDGE
             self._low, self._high = edge, np.asarray(size, dtype=np.float64) - edge
@@ -305,8 +306,7 @@ class _Shapes:
 
     def _distance(self, points: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
         """Squared distance to the nearest edge, and whether inside; both `(n, zones)`."""
-        if self._low is not None:
-            points = np.minimum(np.maximum(points, self._low), self._high)
+        points = np.minimum(np.maximum(points, self._low), self._high)
         y = points[:, 1:]
         x = points[:, :1] - self._x
         down = y - self._y

@@ -1,10 +1,14 @@
 """Public fakes of what is hardware or a heavy library: for tests of your own pipelines."""
 
-from typing import Callable, Dict, Iterable, List, Optional, Sequence, Tuple, Union
+import time
+from typing import Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
+from ..core import Frame
 from .backends import TensorSpec
+from .loop import Clock
+from .sources import Source
 
 Arrays = Dict[str, np.ndarray]
 
@@ -58,3 +62,78 @@ class FakeBackend:
     def close(self) -> None:
         """Note that it was closed."""
         self.closed = True
+
+
+class FakeSource(Source):
+    """A source of given pictures and moments.
+
+    Args:
+        timestamps: Seconds of each frame.
+        image: A `(h, w, 3)` uint8 BGR picture for all frames, or a function from the frame's
+            number to one; grey 64x48 by default.
+        camera: Name that the frames carry.
+        live: Whether it says that it is live.
+        error: Raised when the frames are at an end.
+        wait: Seconds to sleep before each frame.
+
+    Attributes:
+        closed: Whether `close` was called.
+    """
+
+    def __init__(
+        self,
+        timestamps: Sequence[float],
+        image: Union[np.ndarray, Callable[[int], np.ndarray], None] = None,
+        camera: str = "camera",
+        live: bool = False,
+        error: Optional[BaseException] = None,
+        wait: float = 0.0,
+    ) -> None:
+        self.timestamps = list(timestamps)
+        if callable(image):
+            self._image = image
+        else:
+            grey = np.full((48, 64, 3), 128, np.uint8) if image is None else image
+            self._image = lambda _: grey
+        first = self._image(0)
+        self.size = (first.shape[1], first.shape[0])
+        self.uri, self.camera, self.live = "fake://", camera, live
+        self.frames = None if live else len(self.timestamps)
+        self.warnings = []
+        self.closed = False
+        self._error, self._wait, self._start = error, wait, 0
+
+    def seek(self, index: int) -> None:
+        self._start = index
+
+    def __iter__(self) -> Iterator[Frame]:
+        for index in range(self._start, len(self.timestamps)):
+            if self._wait:
+                time.sleep(self._wait)
+            yield Frame(self._image(index), self.timestamps[index], self.camera, index)
+        if self._error is not None:
+            raise self._error
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class FakeClock(Clock):
+    """Clocks that stand still until they are told.
+
+    Args:
+        start: Unix time in seconds at the beginning.
+    """
+
+    def __init__(self, start: float = 1_700_000_000.0) -> None:
+        self._start, self._passed = start, 0.0
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self._passed += seconds
+
+    def monotonic(self) -> float:
+        return self._passed
+
+    def time(self) -> float:
+        return self._start + self._passed

@@ -2,6 +2,7 @@
 
 import os
 import stat
+import threading
 import time
 from typing import Iterator
 
@@ -34,6 +35,7 @@ class V4l2Source(Source):
         self.uri, self.camera = f"v4l2://{location}", camera
         self.warnings = []
         self._capture = None
+        self._reading = threading.Lock()
         wanted = take(query, self.uri, width=positive, height=positive, fps=positive, format=str)
         fourcc = wanted.get("format", "")
         if fourcc and len(fourcc) != 4:
@@ -78,18 +80,21 @@ class V4l2Source(Source):
 
     def __iter__(self) -> Iterator[Frame]:
         index = failed = 0
-        while self._capture is not None:
-            if not self._capture.grab():
+        while True:
+            with self._reading:
+                if self._capture is None:
+                    return
+                good = self._capture.grab()
+                now = self._now()
+                if good:
+                    good, image = self._capture.retrieve()
+            if not good:
                 failed += 1
                 if failed >= _GIVE_UP:
                     raise SourceError(
                         f"{self.uri} stopped giving frames",
                         remedy="check the cable and the power of the camera",
                     )
-                continue
-            now = self._now()
-            good, image = self._capture.retrieve()
-            if not good:
                 continue
             failed = 0
             yield Frame(image, now, self.camera, index)
@@ -101,9 +106,12 @@ class V4l2Source(Source):
         return time.time() - (age if 0 <= age < 2 else 0.0)
 
     def close(self) -> None:
-        if self._capture is not None:
+        # Releasing a device that another thread reads from crashes; one that hangs is left to
+        # the end of the process.
+        if self._capture is not None and self._reading.acquire(timeout=3.0):
             self._capture.release()
             self._capture = None
+            self._reading.release()
 
 
 def _check_device(location: str) -> None:

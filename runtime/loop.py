@@ -1,0 +1,436 @@
+"""The run loop: frames in, events journalled, in order, on all cores.
+
+For each camera a capture thread decodes; a pool of workers runs the model on whole frames; the
+calling thread takes the results in the order of the frames: pipeline, sinks, journal. Stages so
+overlap, and a pipeline still sees one frame after another.
+"""
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
+
+from ..core import (
+    Detections,
+    Event,
+    Observation,
+    Pipeline,
+    StorageError,
+    Tracks,
+    UsageError,
+)
+from .journal import Journal
+from .progress import Progress
+from .scene import Scene
+from .stats import CameraStats, RunStats, Stopwatch
+from .workers import Crew, Result, observation_of
+
+SNAPSHOT_S = 1.0
+SCENE_FIRST_S = 30.0
+SCENE_S = 600.0
+TICK_S = 1.0
+_TINY = 1e-6
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One camera of a run.
+
+    Attributes:
+        source: A `Source`, or anything that has its attributes and yields `Frame`s or, without a
+            model, `Observation`s (see `Replay`).
+        make_pipeline: Called once with the `(width, height)` of the source.
+    """
+
+    source: Any
+    make_pipeline: Callable[[Tuple[int, int]], Pipeline]
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a sink is told: a frame and what came of it.
+
+    Attributes:
+        camera: Name of the camera.
+        observation: The frame; None when the source has ended and `events` are the last ones.
+        tracks: Tracks of this frame, or None.
+        events: What happened.
+        pipeline: For what it can tell beyond that, e.g. live counts for an overlay.
+    """
+
+    camera: str
+    observation: Optional[Observation]
+    tracks: Optional[Tracks]
+    events: List[Event]
+    pipeline: Pipeline
+
+
+Sink = Callable[[Step], None]
+
+
+class Clock:
+    """The clocks of the machine; `edgelane.runtime.testing.FakeClock` stands in for them."""
+
+    def monotonic(self) -> float:
+        """Seconds that never go backwards."""
+        return time.monotonic()
+
+    def time(self) -> float:
+        """Unix time in seconds."""
+        return time.time()
+
+
+def default_workers() -> int:
+    """The cores that this process may use."""
+    try:
+        return max(len(os.sched_getaffinity(0)), 1)
+    except AttributeError:
+        return os.cpu_count() or 1
+
+
+def run_loop(
+    streams: Mapping[str, Stream],
+    model: Optional[Any],
+    journal: Optional[Journal],
+    *,
+    sinks: Iterable[Sink] = (),
+    progress: Optional[Progress] = None,
+    workers: Optional[int] = None,
+    stop: Optional[threading.Event] = None,
+    stats: Optional[RunStats] = None,
+    clock: Optional[Clock] = None,
+) -> RunStats:
+    """Run until the sources end, `stop` is set, or SIGINT or SIGTERM comes.
+
+    A journal that holds a snapshot of a camera is gone on with: the pipeline is restored, a file
+    goes on at the frame after, and events that are made again count once. Timestamps that a
+    pipeline sees rise strictly: one that does not is set a microsecond after the one before.
+
+    Args:
+        streams: Cameras by name.
+        model: What gives detections: `preprocess(image) -> (tensor, transform)`,
+            `infer(tensor) -> outputs` and `postprocess(outputs, transform) -> Detections`, safe
+            to call from several threads; best loaded with one thread a call, as there are
+            several workers. None for sources that yield observations, or pipelines that look at
+            the picture alone.
+        journal: Where events go, or None.
+        sinks: Called in order with each `Step`, before its events are journalled. Closing them
+            is the caller's.
+        progress: Told how far the run is.
+        workers: Threads that run the model; the number of cores unless given.
+        stop: Set it to end the run as a signal does.
+        stats: Filled while the loop runs, so that a caller has it after an error too.
+        clock: For tests.
+
+    Returns:
+        How it went.
+
+    Raises:
+        EdgelaneError: A source, the model, a sink or the journal failed. All that came before is
+            journalled, and so is what `Pipeline.finish` told, unless the journal itself failed.
+    """
+    stats = stats if stats is not None else RunStats()
+    stop = stop or threading.Event()
+    loop = _Loop(journal, list(sinks), progress, stats, clock or Clock())
+    began, cpu = time.perf_counter(), time.process_time()
+    try:
+        with _signals(stop), _one_opencv_thread():
+            loop.begin(streams)
+            try:
+                if model is None:
+                    _observations(loop, stop)
+                else:
+                    stats.workers = max(workers or default_workers(), 1)
+                    _frames(loop, model, stats.workers, stop)
+            except BaseException as error:
+                stats.ended = "error"
+                loop.end(error)
+                raise
+            stats.ended = "stopped" if stop.is_set() else "end"
+            loop.end(None)
+    finally:
+        stats.wall_s = time.perf_counter() - began
+        stats.cpu_s = time.process_time() - cpu
+        if stats.ended == "running":
+            stats.ended = "error"
+        if progress is not None:
+            progress.close()
+    return stats
+
+
+class _Camera:
+    """What the loop keeps for one camera."""
+
+    def __init__(self, name: str, stream: Stream, pipeline: Pipeline, stats: CameraStats) -> None:
+        self.name = name
+        self.source = stream.source
+        self.pipeline = pipeline
+        self.stats = stats
+        self.live = bool(getattr(stream.source, "live", False))
+        self.last: Optional[float] = None
+        self.scene = Scene()
+        self.heard = 0.0
+        self.snapshot_at = 0.0
+        self.scene_at = 0.0
+        self.finished = False
+
+    @property
+    def fraction(self) -> Optional[float]:
+        """How much of the source is done, 0..1, or None where it has no end."""
+        if self.finished:
+            return 1.0
+        if self.live:
+            return None
+        duration = getattr(self.source, "duration", None)
+        if duration and self.last is not None:
+            return min(self.last / duration, 1.0)
+        frames = getattr(self.source, "frames", None)
+        if frames:
+            return min(((self.stats.index or 0) + 1) / frames, 1.0)
+        return None
+
+
+class _Loop:
+    """The part that frames and recorded detections share: pipeline, sinks, journal, in order."""
+
+    def __init__(
+        self,
+        journal: Optional[Journal],
+        sinks: List[Sink],
+        progress: Optional[Progress],
+        stats: RunStats,
+        clock: Clock,
+    ) -> None:
+        self.journal = journal
+        self.sinks = sinks
+        self.progress = progress
+        self.stats = stats
+        self.clock = clock
+        self.cameras: Dict[str, _Camera] = {}
+
+    def begin(self, streams: Mapping[str, Stream]) -> None:
+        if not streams:
+            raise UsageError("there is no camera to run")
+        now = self.clock.monotonic()
+        for name, stream in streams.items():
+            source = stream.source
+            size = (int(source.size[0]), int(source.size[1]))
+            stats = self.stats.cameras[name] = CameraStats(size=size)
+            camera = _Camera(name, stream, stream.make_pipeline(size), stats)
+            camera.heard = camera.snapshot_at = now
+            camera.scene_at = now + SCENE_FIRST_S
+            self.cameras[name] = camera
+            saved = self.journal.snapshot(name) if self.journal is not None else None
+            if saved is not None:
+                camera.pipeline.restore(saved.state)
+                camera.last = stats.last = saved.timestamp
+                stats.index, stats.resumed = saved.index, saved.index + 1
+                stats.frames = int(saved.stats.get("frames", 0))
+                stats.dropped = int(saved.stats.get("dropped", 0))
+                stats.first = saved.stats.get("first")
+                if not camera.live:
+                    source.seek(saved.index + 1)
+        if self.journal is not None:
+            self.journal.set("ended", None)
+
+    def step(self, camera: _Camera, given: Observation) -> None:
+        """One observation through pipeline, sinks and journal."""
+        stats = camera.stats
+        moment = float(given.timestamp)
+        if camera.last is not None and moment <= camera.last:
+            moment = round(camera.last + _TINY, 6)
+        camera.last = moment
+        if moment != given.timestamp or given.camera != camera.name:
+            given = Observation(
+                camera.name, moment, given.detections, given.size, given.image, given.index
+            )
+        watch = Stopwatch()
+        events = camera.pipeline.process(given)
+        stats.add("pipeline", watch.lap())
+        stats.frames += 1
+        self.stats.processed += 1
+        stats.index, stats.last = given.index, moment
+        if stats.first is None:
+            stats.first = moment
+        if self.sinks:
+            self.tell(Step(camera.name, given, camera.pipeline.tracks(), events, camera.pipeline))
+            stats.add("sinks", watch.lap())
+        now = camera.heard = self.clock.monotonic()
+        self.keep(camera, events, now)
+        if given.image is not None:
+            camera.scene.offer(given.image, given.index)
+            if now >= camera.scene_at:
+                camera.scene_at = now + SCENE_S
+                self.keep_scene(camera)
+        stats.add("journal", watch.lap())
+        if self.progress is not None:
+            self.progress.update(self.stats.processed, self.fraction())
+
+    def tell(self, step: Step) -> None:
+        for sink in self.sinks:
+            sink(step)
+
+    def keep(self, camera: _Camera, events: List[Event], now: float) -> None:
+        """Journal a frame; with a snapshot when one is due."""
+        camera.stats.events += len(events)
+        if self.journal is None:
+            return
+        # A file is played again from its snapshot, and the events in between are known by their
+        # ids. A live camera cannot be, so its state is kept with each event.
+        due = now - camera.snapshot_at >= SNAPSHOT_S or (camera.live and bool(events))
+        self.write(camera, events, due)
+        if due:
+            camera.snapshot_at = self.clock.monotonic()
+
+    def write(self, camera: _Camera, events: List[Event], snapshot: bool) -> None:
+        stats = camera.stats
+        if self.journal is None or stats.index is None:
+            return
+        state = camera.pipeline.snapshot() if snapshot else None
+        counted = None
+        if snapshot:
+            counted = {"frames": stats.frames, "dropped": stats.dropped, "first": stats.first}
+        self.journal.write(camera.name, stats.index, stats.last or 0.0, events, state, counted)
+
+    def keep_scene(self, camera: _Camera) -> None:
+        if self.journal is None:
+            return
+        jpeg = camera.scene.jpeg()
+        # After a restart the picture of the time before is better than one of a few moments.
+        if jpeg and (camera.scene.rich or self.journal.blob(camera.name, "scene") is None):
+            self.journal.set_blob(camera.name, "scene", jpeg)
+
+    def tick(self) -> None:
+        """Tell pipelines of live cameras that time passes although no frame comes."""
+        now = self.clock.monotonic()
+        for camera in self.cameras.values():
+            if not camera.live or camera.finished or now - camera.heard < TICK_S:
+                continue
+            # A frame of this very moment may be on its way: time is told a little late.
+            moment = self.clock.time() - TICK_S / 2
+            if camera.last is None or moment <= camera.last:
+                continue
+            camera.last = moment
+            events = camera.pipeline.tick(moment)
+            if events:
+                self.tell(Step(camera.name, None, None, events, camera.pipeline))
+                self.keep(camera, events, now)
+
+    def finish(self, camera: _Camera) -> None:
+        """The end of one camera: what its pipeline still has to tell."""
+        if camera.finished:
+            return
+        camera.finished = True
+        camera.stats.warnings = list(getattr(camera.source, "warnings", ()))
+        events = camera.pipeline.finish()
+        camera.stats.events += len(events)
+        if events and self.sinks:
+            self.tell(Step(camera.name, None, None, events, camera.pipeline))
+        # A live camera goes on from here when it is started again.
+        self.write(camera, events, snapshot=camera.live)
+        self.keep_scene(camera)
+
+    def end(self, error: Optional[BaseException]) -> None:
+        """The end of the run, after an error with as much as can still be kept."""
+        if error is None:
+            for camera in self.cameras.values():
+                self.finish(camera)
+            if self.journal is not None:
+                self.journal.set("ended", self.stats.ended)
+            return
+        if isinstance(error, StorageError):
+            return  # what could not be written then cannot be written now
+        for camera in self.cameras.values():
+            # The first error is the one to tell; a pipeline that failed may fail again here.
+            with contextlib.suppress(Exception):
+                self.finish(camera)
+        with contextlib.suppress(Exception):
+            if self.journal is not None:
+                self.journal.set("ended", self.stats.ended)
+
+    def fraction(self) -> Optional[float]:
+        parts = [camera.fraction for camera in self.cameras.values()]
+        known = [part for part in parts if part is not None]
+        return sum(known) / len(known) if len(known) == len(parts) else None
+
+
+def _observations(loop: _Loop, stop: threading.Event) -> None:
+    """Sources that need no model: one observation after another, cameras in turn by time."""
+    feeds = {name: iter(camera.source) for name, camera in loop.cameras.items()}
+    heads: Dict[str, Observation] = {}
+    while not stop.is_set():
+        for name in list(feeds):
+            if name in heads:
+                continue
+            camera = loop.cameras[name]
+            watch = Stopwatch()
+            item = next(feeds[name], None)
+            if item is None:
+                del feeds[name]
+                loop.finish(camera)
+                continue
+            camera.stats.add("decode", watch.lap())
+            heads[name] = observation_of(item, Detections.empty())
+        if not heads:
+            return
+        name = min(heads, key=lambda n: heads[n].timestamp) if len(heads) > 1 else next(iter(heads))
+        loop.step(loop.cameras[name], heads.pop(name))
+
+
+def _frames(loop: _Loop, model: Any, workers: int, stop: threading.Event) -> None:
+    """Frames through the model on all cores, and what came of them in order."""
+
+    def take(name: str, result: Result) -> None:
+        camera = loop.cameras[name]
+        for stage in ("decode", "preprocess", "infer", "postprocess"):
+            camera.stats.add(stage, getattr(result, stage))
+        camera.stats.dropped = dropped[name] + crew.dropped(name)
+        loop.step(camera, result.observation)
+
+    dropped = {name: camera.stats.dropped for name, camera in loop.cameras.items()}
+    sources = {name: camera.source for name, camera in loop.cameras.items()}
+    with Crew(sources, model, workers, stop) as crew:
+        for name in crew.work(take, idle=loop.tick, patience=TICK_S / 2):
+            camera = loop.cameras[name]
+            camera.stats.dropped = dropped[name] + crew.dropped(name)
+            loop.finish(camera)
+
+
+@contextlib.contextmanager
+def _signals(stop: threading.Event) -> Iterator[None]:
+    """SIGINT and SIGTERM ask the loop to stop; a second one does what it did before."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before: Dict[int, Any] = {}
+
+    def ask(number: int, _: Any) -> None:
+        stop.set()
+        signal.signal(number, before[number] or signal.SIG_DFL)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        before[number] = signal.signal(number, ask)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
+
+
+@contextlib.contextmanager
+def _one_opencv_thread() -> Iterator[None]:
+    """OpenCV's own threads would fight with the workers over small pictures."""
+    cv2 = sys.modules.get("cv2")
+    if cv2 is None:
+        yield
+        return
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)

@@ -1,0 +1,173 @@
+"""How a run went: frames, drops, and what each stage cost."""
+
+import math
+import time
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Optional, Tuple
+
+STAGES = ("decode", "preprocess", "infer", "postprocess", "pipeline", "journal", "sinks")
+"""Stages in the order a frame passes them. `pipeline` is `Pipeline.process`; `journal` also holds
+its snapshots and the picture of the scene."""
+
+_STEP = math.log(1.02)
+
+
+class StageTimes:
+    """Wall and CPU time of one stage, a frame at a time, in fixed memory.
+
+    The median comes from a histogram whose bins are 2 % wide.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.wall = 0.0
+        self.cpu = 0.0
+        self._bins: Dict[int, int] = {}
+
+    def add(self, wall: float, cpu: float) -> None:
+        """Add one frame, in seconds."""
+        self.count += 1
+        self.wall += wall
+        self.cpu += cpu
+        at = int(math.log(max(wall, 1e-9)) / _STEP)
+        self._bins[at] = self._bins.get(at, 0) + 1
+
+    @property
+    def median_ms(self) -> float:
+        """Median wall milliseconds a frame, to 1 %."""
+        seen = 0
+        for at in sorted(self._bins):
+            seen += self._bins[at]
+            if 2 * seen >= self.count:
+                return 1e3 * math.exp((at - 0.5) * _STEP)
+        return 0.0
+
+    @property
+    def cpu_ms(self) -> float:
+        """Mean CPU milliseconds a frame of the thread that ran it."""
+        return 1e3 * self.cpu / self.count if self.count else 0.0
+
+
+class Stopwatch:
+    """Wall and CPU time of this thread since the last `lap`."""
+
+    __slots__ = ("_cpu", "_wall")
+
+    def __init__(self) -> None:
+        self._wall, self._cpu = time.perf_counter(), time.thread_time()
+
+    def lap(self) -> Tuple[float, float]:
+        """Seconds of wall and CPU since the last lap, which ends now."""
+        wall, cpu = time.perf_counter(), time.thread_time()
+        spent = (wall - self._wall, cpu - self._cpu)
+        self._wall, self._cpu = wall, cpu
+        return spent
+
+
+@dataclass
+class CameraStats:
+    """What one camera gave.
+
+    Attributes:
+        frames: Frames that the pipeline saw, with those before a restart.
+        dropped: Frames of a live camera that came while all workers were busy.
+        first: Time of the first frame in seconds, or None.
+        last: Time of the last frame in seconds, or None.
+        index: Number of the last frame in its source, or None.
+        size: `(width, height)` in pixels.
+        resumed: Number of the frame from which a restart went on, or None.
+        events: Events of this process.
+        warnings: Sentences that a user should see.
+        stages: Times by stage, of this process.
+    """
+
+    frames: int = 0
+    dropped: int = 0
+    first: Optional[float] = None
+    last: Optional[float] = None
+    index: Optional[int] = None
+    size: Tuple[int, int] = (0, 0)
+    resumed: Optional[int] = None
+    events: int = 0
+    warnings: List[str] = field(default_factory=list)
+    stages: Dict[str, StageTimes] = field(default_factory=dict)
+
+    def add(self, stage: str, spent: Tuple[float, float]) -> None:
+        """Add one frame's `(wall, CPU)` seconds to a stage."""
+        times = self.stages.get(stage)
+        if times is None:
+            times = self.stages[stage] = StageTimes()
+        times.add(*spent)
+
+    @property
+    def duration_s(self) -> float:
+        """From the first frame to the end of the last, taken as long as the mean one."""
+        if self.first is None or self.last is None or self.frames < 2:
+            return 0.0
+        return (self.last - self.first) * self.frames / (self.frames - 1)
+
+    def summary(self) -> Dict[str, Any]:
+        """`frames`, `duration_s`, `dropped`, `timing_ms`, `cpu_ms` and, if any, `warnings`."""
+        ordered = [name for name in STAGES if name in self.stages]
+        result: Dict[str, Any] = {
+            "frames": self.frames,
+            "duration_s": round(self.duration_s, 3),
+            "dropped": self.dropped,
+            "timing_ms": {name: round(self.stages[name].median_ms, 3) for name in ordered},
+            "cpu_ms": {name: round(self.stages[name].cpu_ms, 3) for name in ordered},
+        }
+        if self.resumed is not None:
+            result["resumed_at_frame"] = self.resumed
+        if self.warnings:
+            result["warnings"] = list(self.warnings)
+        return result
+
+
+@dataclass
+class RunStats:
+    """What a run gave; filled while it runs.
+
+    Attributes:
+        cameras: By name.
+        wall_s: Seconds that the loop took.
+        cpu_s: CPU seconds of the whole process in that time, all threads.
+        processed: Frames in that time, all cameras.
+        workers: Threads that ran the model.
+        ended: `running`, `end` (the sources ended), `stopped` (asked to stop) or `error`.
+    """
+
+    cameras: Dict[str, CameraStats] = field(default_factory=dict)
+    wall_s: float = 0.0
+    cpu_s: float = 0.0
+    processed: int = 0
+    workers: int = 0
+    ended: str = "running"
+
+    @property
+    def fps(self) -> float:
+        """Frames a second over all cameras."""
+        return self.processed / self.wall_s if self.wall_s > 0 else 0.0
+
+    def summary(self) -> Dict[str, Any]:
+        """The loop's part of `summary.json` over all cameras; times as means over the frames."""
+        cameras = list(self.cameras.values())
+        if len(cameras) == 1:
+            result = cameras[0].summary()
+        else:
+            both: CameraStats = CameraStats(
+                frames=sum(c.frames for c in cameras), dropped=sum(c.dropped for c in cameras)
+            )
+            for camera in cameras:
+                for name, times in camera.stages.items():
+                    into = both.stages.setdefault(name, StageTimes())
+                    into.count += times.count
+                    into.wall += times.wall
+                    into.cpu += times.cpu
+                    for at, count in times._bins.items():
+                        into._bins[at] = into._bins.get(at, 0) + count
+                both.warnings.extend(camera.warnings)
+            result = both.summary()
+            result["duration_s"] = round(max((c.duration_s for c in cameras), default=0.0), 3)
+        result["fps"] = round(self.fps, 2)
+        result["ended"] = self.ended
+        return result

@@ -1,0 +1,218 @@
+"""Capture threads and a pool of workers: frames of several cameras through one model, in order."""
+
+import queue
+import threading
+from collections import deque
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any, Callable, Deque, Dict, Iterator, Mapping, Optional, Tuple
+
+from ..core import DataError, Detections, Frame, Observation
+from .stats import Stopwatch
+
+GRACE_S = 3.0
+"""How long a camera that hangs in its driver may keep the run from ending."""
+
+Spent = Tuple[float, float]
+
+
+@dataclass
+class Result:
+    """A frame with its detections, and `(wall, CPU)` seconds of each stage."""
+
+    observation: Observation
+    decode: Spent
+    preprocess: Spent
+    infer: Spent
+    postprocess: Spent
+
+
+def observation_of(item: Any, detections: Detections) -> Observation:
+    """What a source yielded, as an observation."""
+    if isinstance(item, Observation):
+        return item
+    if not isinstance(item, Frame):
+        raise DataError(
+            "a source must yield frames", got=type(item).__name__, expected="core.Frame"
+        )
+    return Observation(item.camera, item.timestamp, detections, item.size, item.image, item.index)
+
+
+def detect(model: Any, frame: Frame, decode: Spent) -> Result:
+    """One frame through the model, on the thread that calls."""
+    watch = Stopwatch()
+    tensor, transform = model.preprocess(frame.image)
+    preprocess = watch.lap()
+    outputs = model.infer(tensor)
+    infer = watch.lap()
+    detections = model.postprocess(outputs, transform)
+    postprocess = watch.lap()
+    return Result(observation_of(frame, detections), decode, preprocess, infer, postprocess)
+
+
+class _Capture(threading.Thread):
+    """Decodes one camera and hands its frames to the workers."""
+
+    def __init__(
+        self,
+        name: str,
+        source: Any,
+        submit: Callable[[Frame, Spent], "Future[Result]"],
+        slots: int,
+        ready: Any,
+        stop: "_Either",
+    ) -> None:
+        super().__init__(name=f"capture {name}", daemon=True)
+        self.camera = name
+        self.source = source
+        self.live = bool(getattr(source, "live", False))
+        self.submit = submit
+        self.free = threading.Semaphore(slots)
+        self.ready = ready
+        self.stop = stop
+        self.dropped = 0
+        self.results: Deque[Any] = deque()
+        self.error: Optional[BaseException] = None
+        self.done = False
+
+    def run(self) -> None:
+        try:
+            watch = Stopwatch()
+            for frame in self.source:
+                spent = watch.lap()
+                if self.stop.is_set():
+                    break
+                if self._slot():
+                    future = self.submit(frame, spent)
+                    # In line before it can call: who is called looks at the line.
+                    self.results.append(future)
+                    future.add_done_callback(self._call)
+                elif self.live:
+                    self.dropped += 1
+                watch.lap()
+        except BaseException as error:
+            self.error = error
+        self.done = True
+        self.ready.put(self.camera)
+
+    def _call(self, _: object) -> None:
+        self.ready.put(self.camera)
+
+    def _slot(self) -> bool:
+        """Room for one more frame: a file waits for it, a live camera drops the frame."""
+        if self.live:
+            return self.free.acquire(blocking=False)
+        while not self.free.acquire(timeout=0.2):
+            if self.stop.is_set():
+                return False
+        return True
+
+
+class Crew:
+    """The threads of a run, as a context: leaving it ends them.
+
+    Args:
+        sources: Sources of frames by camera.
+        model: As in `run_loop`.
+        workers: How many frames go through the model at once.
+        stop: Set by others to end early: what is in flight is still worked off.
+    """
+
+    def __init__(
+        self, sources: Mapping[str, Any], model: Any, workers: int, stop: threading.Event
+    ) -> None:
+        self._stop = stop
+        self._leave = threading.Event()
+        self._ready: Any = queue.SimpleQueue()
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="worker")
+        either = _Either(stop, self._leave)
+
+        def submit(frame: Frame, decode: Spent) -> "Future[Result]":
+            return self._pool.submit(detect, model, frame, decode)
+
+        # Two frames beyond the workers' own keep them fed while the main thread does its part.
+        self._captures: Dict[str, _Capture] = {
+            name: _Capture(name, source, submit, workers + 2, self._ready, either)
+            for name, source in sources.items()
+        }
+
+    def __enter__(self) -> "Crew":
+        for capture in self._captures.values():
+            capture.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._leave.set()
+        for capture in self._captures.values():
+            for future in list(capture.results):
+                future.cancel()
+        for capture in self._captures.values():
+            capture.join(GRACE_S)
+        self._pool.shutdown(wait=True)
+
+    def dropped(self, name: str) -> int:
+        """Frames of a live camera that found no room."""
+        return self._captures[name].dropped
+
+    def work(
+        self, take: Callable[[str, Result], None], idle: Callable[[], None], patience: float
+    ) -> Iterator[str]:
+        """Pass results on in the order of each camera's frames; yields cameras that have ended.
+
+        Args:
+            take: Called with camera and result.
+            idle: Called whenever nothing came for `patience` seconds.
+            patience: In seconds.
+
+        Raises:
+            EdgelaneError: Whatever a source, the model or `take` raised; what came before it in
+                the camera's order has been passed on.
+        """
+        running = dict(self._captures)
+        deadline: Optional[float] = None
+        while running:
+            try:
+                name = self._ready.get(timeout=patience)
+            except queue.Empty:
+                idle()
+            else:
+                capture = running.get(name)
+                if capture is not None and self._pass_on(capture, take):
+                    del running[name]
+                    yield name
+            if not self._stop.is_set():
+                continue
+            deadline = deadline or monotonic() + GRACE_S
+            if monotonic() > deadline:
+                for name in [n for n, c in running.items() if not c.done and not c.results]:
+                    del running[name]
+                    yield name
+
+    @staticmethod
+    def _pass_on(capture: _Capture, take: Callable[[str, Result], None]) -> bool:
+        """Pass on what is done at the head of the line; True when nothing more will come."""
+        # Asked before the line is looked at: what was put there last is then surely seen.
+        done, results = capture.done, capture.results
+        while results and results[0].done():
+            try:
+                result = results.popleft().result()
+            except CancelledError:
+                continue
+            take(capture.camera, result)
+            capture.free.release()
+        if not done or results:
+            return False
+        if capture.error is not None:
+            raise capture.error
+        return True
+
+
+class _Either:
+    """Two events as one, for those who only ask."""
+
+    def __init__(self, first: threading.Event, second: threading.Event) -> None:
+        self._events = (first, second)
+
+    def is_set(self) -> bool:
+        return self._events[0].is_set() or self._events[1].is_set()

@@ -56,6 +56,11 @@ def class_names(count: Optional[int], metadata: Dict[str, str]) -> Tuple[str, ..
     return tuple(f"class_{i}" for i in range(count))
 
 
+def count_in_metadata(metadata: Dict[str, str]) -> Optional[int]:
+    """How many classes the file names, or None where it names none."""
+    return len(_metadata_names(metadata.get("names", ""))) or None
+
+
 def _metadata_names(text: str) -> Tuple[str, ...]:
     try:
         value = ast.literal_eval(text)

@@ -11,7 +11,7 @@ import numpy as np
 from ..core import ConfigError, Detections, InputSpec, ModelCard, ModelError, did_you_mean
 from ..core.card import METADATA_KEY
 from .backends import Backend, TensorSpec, open_backend
-from .classes import class_names
+from .classes import class_names, count_in_metadata
 from .decoders import Bound, Family, Request, Rows, Signature, bind_decoder, recognise
 from .nms import nms
 from .preprocess import Preprocessor, Transform
@@ -256,6 +256,7 @@ def build_model(
     card = ModelCard.from_json(text) if text else None
     if card is not None and card.task != "detect":
         raise ModelError(f"{where} is no detector", got=f"task {card.task!r}", expected="'detect'")
+    _check_task(backend.metadata, where)
     signature = _signature(backend, card, input or {}, where)
     wanted = decoder or (card.decoder if card else None)
     family: Optional[Family]
@@ -280,6 +281,18 @@ def build_model(
         changes["nms_iou"] = float(nms_iou)
     card = dataclasses.replace(card, **changes)
     return Model(backend, card, bound, _class_ids(classes, card.classes, where), where)
+
+
+def _check_task(metadata: Dict[str, str], where: str) -> None:
+    """Refuse what other exporters mark as something else than a detector of upright boxes."""
+    task = metadata.get("task")
+    if task in ("segment", "pose", "obb", "classify"):
+        raise ModelError(
+            f"{where} is no detector of upright boxes",
+            got=f"task {task!r} in its metadata",
+            expected="'detect'",
+            remedy="export the detection model of the same family",
+        )
 
 
 def picture_input(backend: Backend, where: str = "the model") -> TensorSpec:
@@ -363,7 +376,8 @@ def _signature(
     if any(n is None for o in outputs for n in o.shape):
         probe = _probe(backend, size, where)
         outputs = tuple(dataclasses.replace(o, shape=probe[o.name].shape) for o in outputs)
-    return Signature(outputs, backend.inputs, size, backend.metadata, probe)
+    named = len(card.classes) or None if card else count_in_metadata(backend.metadata)
+    return Signature(outputs, backend.inputs, size, named, probe)
 
 
 def _size_in_metadata(metadata: Dict[str, str]) -> Tuple[int, int]:
@@ -418,21 +432,30 @@ def _override(spec: InputSpec, override: Dict[str, Any], size: Tuple[int, int]) 
 def _class_ids(
     wanted: Optional[Sequence[str]], names: Sequence[str], where: str
 ) -> Optional[np.ndarray]:
+    """Ids of the classes of these names; a number stands for itself."""
     if wanted is None:
         return None
-    if not names:
-        raise ConfigError(
-            "classes cannot be chosen by name",
-            got=f"{where}, which does not say what its classes are called",
-            remedy="leave classes out, or give the model a card with their names",
-        )
     ids = set()
     for name in wanted:
-        if name not in names:
+        if name in names:
+            ids.add(names.index(name))
+        elif str(name).isdigit() and (not names or int(name) < len(names)):
+            ids.add(int(name))
+        elif not names:
+            raise ConfigError(
+                f"classes: {where} does not say what its classes are called",
+                got=repr(name),
+                remedy="name them by number, e.g. '0', or leave classes out",
+            )
+        elif len(names) == 1:
+            raise ConfigError(
+                f"classes: {where} has no class {name!r}",
+                remedy=f"it has one class, {names[0]!r}: leave classes out",
+            )
+        else:
             raise ConfigError(
                 f"classes: {where} has no class {name!r}", remedy=did_you_mean(name, names)
             )
-        ids.add(names.index(name))
     if not ids:
         raise ConfigError("classes names none", remedy="name one, or leave it out to keep all")
     return np.asarray(sorted(ids), np.int64)

@@ -51,14 +51,14 @@ class Signature:
         outputs: Names, shapes and dtypes; the shapes without open axes, for one picture.
         inputs: Likewise.
         size: `(width, height)` of the picture input.
-        metadata: What the file says about itself.
-        probe: Outputs for a black picture by name, or None where no run was needed so far.
+        named: How many classes the card or the file names, or None.
+        probe: Outputs for a black picture by name, or None where nobody ran the model so far.
     """
 
     outputs: Tuple[TensorSpec, ...]
     inputs: Tuple[TensorSpec, ...]
     size: Tuple[int, int]
-    metadata: Dict[str, str] = field(default_factory=dict)
+    named: Optional[int] = None
     probe: Optional[Dict[str, np.ndarray]] = None
 
     def by_name(self, *names: str) -> Optional[Tuple[TensorSpec, ...]]:
@@ -176,6 +176,22 @@ def centre_to_corners(centre: np.ndarray, extent: np.ndarray) -> np.ndarray:
     np.subtract(centre, half, out=boxes[:, :2])
     np.add(centre, half, out=boxes[:, 2:])
     return boxes
+
+
+def sides_to_corners(points: np.ndarray, sides: np.ndarray) -> np.ndarray:
+    """`(k, 2)` points and `(k, 4)` distances to left, top, right, bottom as `(k, 4)` corners."""
+    boxes = np.empty((len(points), 4), np.float32)
+    np.subtract(points, sides[:, :2], out=boxes[:, :2])
+    np.add(points, sides[:, 2:], out=boxes[:, 2:])
+    return boxes
+
+
+def likely_scores(values: np.ndarray) -> bool:
+    """Whether values can be scores: all but a few of those that are finite are in 0..1."""
+    finite = values[np.isfinite(values)]
+    if not finite.size:
+        return False
+    return bool(((finite > -0.01) & (finite < 1.01)).mean() > 0.99)
 
 
 def pick(

@@ -9,6 +9,13 @@ import numpy as np
 
 from ...core import ModelError, UsageError, did_you_mean
 from .base import Bound, DecodeFunction, Family, Request, Rows, Signature, Unfit
+from .boxes_scores import DAMO, PICODET
+from .detr import RFDETR, RTDETR
+from .fastestdet import FASTESTDET
+from .nanodet import NANODET, NANODET_PLUS, NANODET_TABLE, PICODET_RAW
+from .suppressed import SUPPRESSED
+from .yolo import END_TO_END, YOLOV5, YOLOV8
+from .yolov9 import YOLOV9
 from .yolox import YOLOV6, YOLOX, YOLOX_DECODED
 
 FAMILIES: Dict[str, Family] = {
@@ -17,6 +24,20 @@ FAMILIES: Dict[str, Family] = {
         YOLOX,
         YOLOX_DECODED,
         YOLOV6,
+        YOLOV5,
+        YOLOV8,
+        END_TO_END,
+        NANODET,
+        NANODET_TABLE,
+        NANODET_PLUS,
+        PICODET,
+        PICODET_RAW,
+        FASTESTDET,
+        RTDETR,
+        RFDETR,
+        DAMO,
+        SUPPRESSED,
+        YOLOV9,
     )
 }
 

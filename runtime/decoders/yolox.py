@@ -17,6 +17,7 @@ from .base import (
     Signature,
     centre_to_corners,
     grid,
+    likely_scores,
     need,
     one_output,
 )
@@ -74,8 +75,7 @@ def decode_objectness(name: str, outputs: Dict[str, np.ndarray], request: Reques
 def _plausible(name: str, strides, size, kind: str, outputs: Dict[str, np.ndarray]) -> bool:
     """Do the values look like scores, and do the centres lie in cells or in pixels?"""
     table = outputs[name][0]
-    scores = table[:, 4:]
-    if not (np.isfinite(table).all() and scores.min() >= -1e-3 and scores.max() <= 1 + 1e-3):
+    if not likely_scores(table[:, 4:]):
         return False
     points, steps = grid(size, strides, 0.5)
     # Cells along the left and top edge are near 0 either way and tell nothing.
@@ -83,8 +83,8 @@ def _plausible(name: str, strides, size, kind: str, outputs: Dict[str, np.ndarra
     if not inner.any():
         return True
     centre, points, steps = table[inner, :2], points[inner], steps[inner]
-    in_pixels = np.median(np.abs(centre - points) / steps) < 2
-    in_cells = np.median(np.abs(centre - 0.5)) < 2
+    in_pixels = np.nanmedian(np.abs(centre - points) / steps) < 2
+    in_cells = np.nanmedian(np.abs(centre - 0.5)) < 2
     if kind == "yolox":
         return bool(in_cells and not in_pixels)
     # YOLOv6 has no objectness: its exports write 1 there.
@@ -98,6 +98,7 @@ YOLOX = Family(
     "an anchor for each cell of strides 8, 16, 32",
     bind=partial(_bind, kind="yolox"),
     input={"colour": "bgr", "scale": 1.0, "resize": "letterbox", "pad": 114},
+    nms_iou=0.45,
 )
 YOLOX_DECODED = Family(
     name="yolox-decoded",
@@ -105,10 +106,12 @@ YOLOX_DECODED = Family(
     "an anchor for each cell of strides 8, 16, 32",
     bind=partial(_bind, kind="yolox-decoded"),
     input=YOLOX.input,
+    nms_iou=0.45,
 )
 YOLOV6 = Family(
     name="yolov6",
     layout="as yolox-decoded, with an objectness of 1 everywhere",
     bind=partial(_bind, kind="yolov6"),
     input={"colour": "rgb", "scale": 1 / 255, "resize": "centre", "pad": 114},
+    nms_iou=0.45,
 )

@@ -1,0 +1,82 @@
+"""Transformers with a set of queries, which need no suppression: RT-DETR, D-FINE, RF-DETR."""
+
+import dataclasses
+from typing import Dict
+
+import numpy as np
+
+from .base import (
+    Bound,
+    Family,
+    Request,
+    Rows,
+    Signature,
+    centre_to_corners,
+    logit,
+    need,
+    pick,
+    sigmoid,
+)
+from .yolo import wanted_rows
+
+
+def _bind_rtdetr(signature: Signature) -> Bound:
+    found = signature.by_name("labels", "boxes", "scores")
+    need(found, "the outputs are not called labels, boxes and scores")
+    assert found is not None
+    labels, boxes, scores = found
+    queries = boxes.shape[1] if len(boxes.shape) == 3 else None
+    need(queries and boxes.shape[2] == 4, "boxes is not [N, queries, 4]")
+    need(
+        labels.shape[1:] == (queries,) and scores.shape[1:] == (queries,),
+        "labels and scores are not [N, queries]",
+    )
+
+    def decode(outputs: Dict[str, np.ndarray], request: Request) -> Rows:
+        return wanted_rows(outputs["boxes"][0], outputs["scores"][0], outputs["labels"][0], request)
+
+    return Bound(decode, signature.named)
+
+
+def _bind_rfdetr(signature: Signature) -> Bound:
+    found = signature.by_name("dets", "labels")
+    need(found, "the outputs are not called dets and labels")
+    assert found is not None
+    dets, labels = found
+    queries = dets.shape[1] if len(dets.shape) == 3 else None
+    need(queries and dets.shape[2] == 4, "dets is not [N, queries, 4]")
+    need(
+        len(labels.shape) == 3 and labels.shape[1] == queries,
+        "labels is not [N, queries, classes]",
+    )
+
+    def decode(outputs: Dict[str, np.ndarray], request: Request) -> Rows:
+        # The threshold goes to the logits, so that the sigmoid is taken of a few rows only.
+        raw = dataclasses.replace(request, confidence=logit(request.confidence))
+        rows, scores, classes = pick(outputs["labels"][0], raw)
+        boxes = outputs["dets"][0, rows] * np.asarray(request.size * 2, np.float32)
+        return Rows(centre_to_corners(boxes[:, :2], boxes[:, 2:]), sigmoid(scores), classes)
+
+    return Bound(decode, labels.shape[2])
+
+
+RTDETR = Family(
+    name="rt-detr",
+    layout="labels [N, Q], boxes [N, Q, 4] as corners in the pixels of orig_target_sizes, "
+    "scores [N, Q]; also D-FINE and DEIM",
+    bind=_bind_rtdetr,
+    input={"colour": "rgb", "scale": 1 / 255, "resize": "stretch"},
+    nms_iou=None,
+)
+RFDETR = Family(
+    name="rf-detr",
+    layout="dets [N, Q, 4] as centre and size in 0..1, labels [N, Q, classes] as logits",
+    bind=_bind_rfdetr,
+    input={
+        "colour": "rgb",
+        "mean": (0.485, 0.456, 0.406),
+        "std": (0.229, 0.224, 0.225),
+        "resize": "stretch",
+    },
+    nms_iou=None,
+)

@@ -1,7 +1,7 @@
 """Paths that people walked, simplified while they walk, told when their track ends."""
 
 import heapq
-from typing import Any, Dict, List, NamedTuple, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -28,6 +28,16 @@ class Trajectory(NamedTuple):
     path: np.ndarray
 
 
+# The door of a track, in one block: numpy takes as long for one number as for a hundred.
+_FIRST = 0  # time of the first sighting, or NaN
+_REACH = 1  # the tolerance in pixels, at the anchor
+_ANCHOR = slice(2, 5)  # the last kept point: time, x, y
+_TAIL = slice(5, 8)  # the last point seen
+_LOW = slice(8, 10)  # slopes that the door leaves open
+_HIGH = slice(10, 12)
+_NEW = np.array([np.nan] * 8 + [-np.inf] * 2 + [np.inf] * 2)
+
+
 class Trajectories:
     """Simplified paths of all living tracks.
 
@@ -45,14 +55,8 @@ class Trajectories:
 
     def __init__(self, tolerance: float = 0.1, limit: int = 64) -> None:
         self._tolerance, self._limit = tolerance, limit
-        nan = float("nan")
         self._table = TrackTable(
-            first=(np.float64, (), nan),
-            anchor=(np.float64, (3,), nan),  # the last kept point: time, x, y
-            tail=(np.float64, (3,), nan),  # the last point seen
-            low=(np.float64, (2,), -np.inf),  # slopes that the door leaves open
-            high=(np.float64, (2,), np.inf),
-            reach=(np.float64, (), 0.0),  # the tolerance in pixels, at the anchor
+            door=(np.float64, (12,), _NEW),
             class_id=(np.int64, (), 0),
             confirmed=(np.bool_, (), False),
         )
@@ -95,36 +99,28 @@ class Trajectories:
             ids, boxes, classes, confirmed = ids[seen], boxes[seen], classes[seen], confirmed[seen]
         ids = ids.tolist()
         rows = table.rows(ids)
-        point = np.empty((len(rows), 3))
-        point[:, 0] = timestamp
-        point[:, 1:] = foot_points(boxes)
         table["class_id"][rows] = classes
         table["confirmed"][rows] |= confirmed
-        first = table["first"][rows]
-        new = first != first
-        if new.any():
-            fresh = rows[new]
-            table["first"][fresh] = timestamp
-            table["anchor"][fresh] = table["tail"][fresh] = point[new]
-            height = boxes[new, 3] - boxes[new, 1]
-            table["reach"][fresh] = self._tolerance * height
-            for row, track_id in zip(point[new].tolist(), np.asarray(ids)[new].tolist()):
-                self._paths[track_id] = [tuple(row)]
-        anchor = table["anchor"][rows]
-        tail = table["tail"][rows]
-        passed = timestamp - anchor[:, :1]
-        if not (timestamp > tail[:, 0]).all():
-            # New tracks, and frames at one and the same moment, open no door.
-            later = timestamp > tail[:, 0]
-            if not later.any():
+        door = table["door"][rows]
+        tail = door[:, _TAIL]
+        later = tail[:, 0] < timestamp
+        if not later.all():
+            # New tracks, and frames at one and the same moment, move no door.
+            new = np.isnan(door[:, _FIRST])
+            if new.any():
+                self._begin(rows[new], [k for k, n in zip(ids, new) if n], boxes[new], timestamp)
+            which = np.flatnonzero(later)
+            if not len(which):
                 return
-            rows, point, anchor, tail = rows[later], point[later], anchor[later], tail[later]
-            passed = passed[later]
-            ids = np.asarray(ids)[later].tolist()
-            boxes = boxes[later]
-        low, high = table["low"][rows], table["high"][rows]
-        reach = table["reach"][rows, None]
-        way = point[:, 1:] - anchor[:, 1:]
+            ids = [ids[i] for i in which.tolist()]
+            rows, boxes, door = rows[which], boxes[which], door[which]
+            tail = door[:, _TAIL]
+        feet = foot_points(boxes)
+        anchor = door[:, _ANCHOR]
+        way = feet - anchor[:, 1:]
+        passed = timestamp - anchor[:, :1]
+        reach = door[:, _REACH, None]
+        low, high = door[:, _LOW], door[:, _HIGH]
         np.maximum(low, (way - reach) / passed, out=low)
         np.minimum(high, (way + reach) / passed, out=high)
         shut = (low > high).any(axis=1)
@@ -132,16 +128,24 @@ class Trajectories:
             which = np.flatnonzero(shut)
             for i in which.tolist():
                 self._keep(ids[i], tail[i].tolist())
-            kept = tail[which]
-            reach = self._tolerance * (boxes[which, 3:] - boxes[which, 1:2]).astype(np.float64)
-            way = point[which, 1:] - kept[:, 1:]
+            anchor[which] = kept = tail[which]
+            door[which, _REACH] = self._tolerance * (boxes[which, 3] - boxes[which, 1])
+            reach = door[which, _REACH, None]
+            way = feet[which] - kept[:, 1:]
             passed = timestamp - kept[:, :1]
             low[which], high[which] = (way - reach) / passed, (way + reach) / passed
-            table["anchor"][rows[which]] = kept
-            table["reach"][rows[which]] = reach[:, 0]
-        table["low"][rows] = low
-        table["high"][rows] = high
-        table["tail"][rows] = point
+        tail[:, 0] = timestamp
+        tail[:, 1:] = feet
+        table["door"][rows] = door
+
+    def _begin(self, rows: np.ndarray, ids: List[int], boxes: np.ndarray, timestamp: float) -> None:
+        for row, track_id, box in zip(rows.tolist(), ids, boxes.tolist()):
+            point = (timestamp, (box[0] + box[2]) * 0.5, box[3])
+            door = self._table["door"][row]
+            door[_FIRST] = timestamp
+            door[_REACH] = self._tolerance * (box[3] - box[1])
+            door[_ANCHOR] = door[_TAIL] = point
+            self._paths[track_id] = [point]
 
     def _keep(self, track_id: int, point: List[float]) -> None:
         path = self._paths[track_id]
@@ -150,22 +154,23 @@ class Trajectories:
             thinned = simplify(np.array(path), 0.0, self._limit)
             self._paths[track_id] = [tuple(row) for row in thinned.tolist()]
 
-    def _end(self, track_id: int):
+    def _end(self, track_id: int) -> Optional[Trajectory]:
         table = self._table
         if track_id not in table:
             return None
         row = table.row(track_id)
         path = self._paths.pop(track_id)
-        tail = tuple(table["tail"][row].tolist())
-        first, class_id = float(table["first"][row]), int(table["class_id"][row])
-        confirmed, reach = bool(table["confirmed"][row]), float(table["reach"][row])
+        door = table["door"][row]
+        time, x, y = door[_TAIL].tolist()
+        first, reach = float(door[_FIRST]), float(door[_REACH])
+        class_id, confirmed = int(table["class_id"][row]), bool(table["confirmed"][row])
         table.drop(track_id)
         if not confirmed:
             return None
-        if tail[0] > path[-1][0]:
-            path.append(tail)
+        if time > path[-1][0]:
+            path.append((time, x, y))
         points = simplify(np.array(path), reach, self._limit)
-        return Trajectory(track_id, class_id, first, tail[0], points)
+        return Trajectory(track_id, class_id, first, time, points)
 
 
 def simplify(path: np.ndarray, tolerance: float, limit: int) -> np.ndarray:

@@ -66,6 +66,17 @@ _TURN_S = 0.6  # seconds after which a track's direction is known
 _WALK = 0.3  # heights a second from which on someone walks somewhere
 
 
+# The walk of a track, in one block: numpy takes as long for one number as for a hundred.
+_FIRST = 0  # times of the first and the last sighting, or NaN
+_LAST = 1
+_SEEN = 2  # seconds in sight
+_MOVED = 3  # heights
+_ORIGIN = slice(4, 7)  # centre at first: x, y and the logarithm of the height
+_PLACE = slice(7, 10)  # the same now, smoothed
+_SPEED = slice(10, 12)  # pixels a second
+_NEW = np.array([np.nan] * 2 + [0.0] * 2 + [np.nan] * 6 + [0.0] * 2)
+
+
 class VisitorCounter:
     """Tells each person once.
 
@@ -90,15 +101,8 @@ class VisitorCounter:
         self.settings = settings or VisitorSettings()
         self.stitch = stitch
         self._size = size
-        nan = float("nan")
         self._table = TrackTable(
-            first=(np.float64, (), nan),
-            last=(np.float64, (), nan),
-            seen=(np.float64, (), 0.0),  # seconds in sight
-            moved=(np.float64, (), 0.0),
-            origin=(np.float64, (3,), nan),  # x, y and the logarithm of the height
-            place=(np.float64, (3,), nan),  # the same now, smoothed
-            speed=(np.float64, (2,), 0.0),  # pixels a second
+            walk=(np.float64, (12,), _NEW),
             confirmed=(np.bool_, (), False),
             person=(np.bool_, (), False),
             linked=(np.bool_, (), False),
@@ -157,41 +161,42 @@ class VisitorCounter:
         now[:, :2] = (boxes[:, :2] + boxes[:, 2:]) * 0.5
         height = boxes[:, 3] - boxes[:, 1]
         now[:, 2] = np.log(height)
-        first = table["first"][rows]
-        new = first != first
+        walk = table["walk"][rows]
+        new = np.isnan(walk[:, _FIRST])
         if new.any():
-            fresh = rows[new]
-            table["first"][fresh] = table["last"][fresh] = timestamp
-            table["origin"][fresh] = table["place"][fresh] = now[new]
-        passed = timestamp - table["last"][rows]
-        step = np.minimum(passed, rule.step_s)
-        table["last"][rows] = timestamp
-        table["seen"][rows] += step
-
+            walk[new, :2] = timestamp
+            walk[new, _ORIGIN] = walk[new, _PLACE] = now[new]
+        passed = timestamp - walk[:, _LAST]
+        walk[:, _LAST] = timestamp
+        walk[:, _SEEN] += np.minimum(passed, rule.step_s)
         # First-order smoothing; what lags behind divided by the time constant is the velocity.
-        place = table["place"][rows]
-        place += (now - place) * -np.expm1(passed * (-1.0 / _SMOOTH_S))[:, None]
-        table["place"][rows] = place
-        table["speed"][rows] = (now[:, :2] - place[:, :2]) * (1.0 / _SMOOTH_S)
-        way = np.abs(place - table["origin"][rows])
-        walked = np.hypot(way[:, 0], way[:, 1]) / height
-        moved = np.maximum(table["moved"][rows], np.maximum(walked, way[:, 2]))
-        table["moved"][rows] = moved
+        place = walk[:, _PLACE]
+        off = now - place
+        off *= np.exp(passed * (-1.0 / _SMOOTH_S))[:, None]
+        np.subtract(now, off, out=place)
+        np.multiply(off[:, :2], 1.0 / _SMOOTH_S, out=walk[:, _SPEED])
+        way = place - walk[:, _ORIGIN]
+        moved = np.maximum(np.hypot(way[:, 0], way[:, 1]) / height, np.abs(way[:, 2]))
+        np.maximum(walk[:, _MOVED], moved, out=walk[:, _MOVED])
+        table["walk"][rows] = walk
 
-        fresh_rows = tracks.confirmed[seen] & ~table["confirmed"][rows]
-        if fresh_rows.any():
-            for i in np.flatnonzero(fresh_rows).tolist():
+        sure = tracks.confirmed[seen] & ~table["confirmed"][rows]
+        if sure.any():
+            for i in np.flatnonzero(sure).tolist():
                 table["confirmed"][rows[i]] = True
                 if self.stitch:
                     self._link(ids[i], int(rows[i]), timestamp)
         if self._follows:
             self._check_links(set(ids), timestamp)
 
-        enough = table["seen"][rows]
-        life = timestamp - table["first"][rows]
+        waiting = table["confirmed"][rows] & ~table["person"][rows]
+        if not waiting.any():
+            return
+        walk = table["walk"][rows]  # links may have changed it
+        enough, life = walk[:, _SEEN], timestamp - walk[:, _FIRST]
         steady = (enough >= rule.still_s - 1e-9) & (enough >= rule.still_seen * life)
-        walks = (enough >= rule.seen_s - 1e-9) & (table["moved"][rows] >= rule.moved)
-        tell = (walks | steady) & table["confirmed"][rows] & ~table["person"][rows]
+        walks = (enough >= rule.seen_s - 1e-9) & (walk[:, _MOVED] >= rule.moved)
+        tell = (walks | steady) & waiting
         if tell.any():
             for i in np.flatnonzero(tell).tolist():
                 table["person"][rows[i]] = True
@@ -207,33 +212,32 @@ class VisitorCounter:
             del self._told[track_id]
 
     def _trace(self, track_id: int, row: int) -> _Trace:
-        table = self._table
-        x, y, size = table["place"][row].tolist()
-        vx, vy = table["speed"][row].tolist()
+        walk = self._table["walk"][row]
+        x, y, size = walk[_PLACE].tolist()
+        vx, vy = walk[_SPEED].tolist()
         # The smoothed place lags behind; where it was last seen is one velocity further on.
-        x, y = x + vx * _SMOOTH_S, y + vy * _SMOOTH_S
         return _Trace(
             track_id,
-            float(table["last"][row]),
-            x,
-            y,
+            float(walk[_LAST]),
+            x + vx * _SMOOTH_S,
+            y + vy * _SMOOTH_S,
             vx,
             vy,
             math.exp(size),
-            float(table["seen"][row]),
-            float(table["moved"][row]),
-            bool(table["person"][row]),
+            float(walk[_SEEN]),
+            float(walk[_MOVED]),
+            bool(self._table["person"][row]),
         )
 
     def _link(self, track_id: int, row: int, timestamp: float) -> None:
         """Find the track that a newly confirmed one continues."""
         table, rule = self._table, self.settings
-        first = float(table["first"][row])
-        x, y, size = table["origin"][row].tolist()
+        walk = table["walk"][row]
+        first = float(walk[_FIRST])
+        x, y, size = walk[_ORIGIN].tolist()
         traces = [trace for trace in self._gone if first - trace.last <= rule.stitch_s]
-        last = table["last"]
-        with np.errstate(invalid="ignore"):
-            lost = (last < first) & (first - last <= rule.stitch_s)
+        last = np.nan_to_num(table["walk"][:, _LAST], nan=-np.inf)  # NaN: a free row
+        lost = (last < first) & (last >= first - rule.stitch_s)
         lost &= table["confirmed"] & ~table["linked"]
         if lost.any():
             traces += [
@@ -253,8 +257,8 @@ class VisitorCounter:
         if best.track_id in table:
             table["linked"][table.row(best.track_id)] = True
         self._gone = [trace for trace in self._gone if trace is not best]
-        table["seen"][row] += best.seen
-        table["moved"][row] = max(float(table["moved"][row]), best.moved)
+        walk[_SEEN] += best.seen
+        walk[_MOVED] = max(float(walk[_MOVED]), best.moved)
         table["person"][row] = best.person
 
     def _misfit(self, trace: _Trace, first: float, x: float, y: float, height: float) -> float:
@@ -289,9 +293,9 @@ class VisitorCounter:
             if trace.track_id in here:
                 self._unlink(track_id, row, trace)
                 continue
-            age = timestamp - float(table["first"][row])
+            age = timestamp - float(table["walk"][row, _FIRST])
             if track_id in here and _TURN_S <= age <= 2 * _TURN_S:
-                vx, vy = table["speed"][row].tolist()
+                vx, vy = table["walk"][row, _SPEED].tolist()
                 mine, other = math.hypot(vx, vy), math.hypot(trace.vx, trace.vy)
                 walking = min(mine, other) > _WALK * trace.height
                 if walking and vx * trace.vx + vy * trace.vy < -0.5 * mine * other:
@@ -302,11 +306,11 @@ class VisitorCounter:
         del self._follows[track_id]
         if trace.track_id in table:
             table["linked"][table.row(trace.track_id)] = False
-        table["seen"][row] = max(0.0, float(table["seen"][row]) - trace.seen)
-        origin, place = table["origin"][row], table["place"][row]
-        way = np.abs(place - origin)
-        walked = math.hypot(way[0], way[1]) / math.exp(place[2])
-        table["moved"][row] = max(walked, float(way[2]))
+        walk = table["walk"][row]
+        walk[_SEEN] = max(0.0, float(walk[_SEEN]) - trace.seen)
+        way = np.abs(walk[_PLACE] - walk[_ORIGIN])
+        walked = math.hypot(way[0], way[1]) / math.exp(walk[_PLACE][2])
+        walk[_MOVED] = max(walked, float(way[2]))
         if trace.person:
             table["person"][row] = track_id in self._told
 

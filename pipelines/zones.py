@@ -63,6 +63,12 @@ class Visit(NamedTuple):
 
 Change = Union[Entry, Visit]
 
+_TURN = 0  # which way evidence goes: 1 into the zone for those outside, -1 out of it
+_EVIDENCE = 1  # seconds
+_SINCE = 2  # when the evidence began to gather, or NaN
+_ENTERED = 3  # when the open visit began, or NaN
+_OUTSIDE = np.array([[1.0], [0.0], [np.nan], [np.nan]])
+_CHECK_S = 0.5  # how often to look for visits of tracks that are lost
 _EDGE = 0.01  # part of the picture's size within which an edge of a zone lies on its border
 
 
@@ -87,17 +93,16 @@ class ZoneMonitor:
         self.names = list(zones)
         self.settings = settings or ZoneSettings()
         self._shape = _Shapes(list(zones.values()), size) if zones else None
-        k = (len(self.names),)
-        nan = float("nan")
         self._table = TrackTable(
-            last=(np.float64, (), nan),
+            last=(np.float64, (), -np.inf),
             class_id=(np.int64, (), 0),
             confirmed=(np.bool_, (), False),
-            inside=(np.bool_, k, False),
-            evidence=(np.float64, k, 0.0),
-            since=(np.float64, k, nan),  # when the evidence began to gather
-            entered=(np.float64, k, nan),
+            # For each zone; see _TURN and those after it. In one block, as numpy takes as long
+            # for one number as for a hundred.
+            zones=(np.float64, (4, len(self.names)), _OUTSIDE),
         )
+        self._gathering = False  # whether any evidence is above 0
+        self._next_check = float("-inf")
         # What tentative tracks did, until they are confirmed.
         self._held: Dict[int, List[Change]] = {}
 
@@ -122,9 +127,9 @@ class ZoneMonitor:
         if self._shape is None or not len(self._table):
             return np.zeros(len(self.names), np.int64)
         table = self._table
-        with np.errstate(invalid="ignore"):
-            here = table["confirmed"] & (timestamp - table["last"] <= self.settings.linger_s)
-        return np.count_nonzero(table["inside"][here], axis=0)
+        here = table["last"] >= timestamp - self.settings.linger_s
+        here &= table["confirmed"]
+        return np.count_nonzero(table["zones"][:, _TURN][here] < 0, axis=0)
 
     def expire(self, timestamp: float) -> List[Change]:
         """Visits that end because nobody was seen for too long, when no frame comes."""
@@ -145,6 +150,7 @@ class ZoneMonitor:
         return {
             "table": self._table.state(),
             "held": [[k, [list(change) for change in v]] for k, v in self._held.items()],
+            "clock": [self._gathering, self._next_check],
         }
 
     def load_state(self, state: Dict[str, Any]) -> None:
@@ -154,6 +160,7 @@ class ZoneMonitor:
             k: [Entry(*row) if len(row) == len(Entry._fields) else Visit(*row) for row in v]
             for k, v in state["held"]
         }
+        self._gathering, self._next_check = state["clock"]
 
     def _sight(self, tracks: Tracks, timestamp: float, changes: List[Change]) -> None:
         assert self._shape is not None
@@ -174,55 +181,50 @@ class ZoneMonitor:
             if not len(rows):
                 return
         last = table["last"][rows]
-        step = timestamp - np.where(last == last, last, timestamp)
-        np.clip(step, 0.0, rule.step_s, out=step)
         table["last"][rows] = timestamp
-
-        inside = table["inside"][rows]
         height = (boxes[:, 3] - boxes[:, 1]).astype(np.float64)
         depth = self._shape.depth(foot_points(boxes), rule.tolerance * height)
-        against = np.where(inside, -depth, depth)
+        block = table["zones"][rows]
+        turn, evidence, since = block[:, _TURN], block[:, _EVIDENCE], block[:, _SINCE]
+        against = depth * turn
         against -= rule.slack
-        against *= 1.0 / (1.0 - rule.slack)
-        evidence = table["evidence"][rows]
+        rising = against > 0
+        if not (self._gathering or rising.any()):
+            return
+        step = timestamp - last
+        step = np.where(step < np.inf, np.minimum(step, rule.step_s), 0.0)  # inf: never seen
+        step *= 1.0 / (1.0 - rule.slack)
         evidence += against * step[:, None]
         np.maximum(evidence, 0.0, out=evidence)
-        rising = against > 0
-        since = table["since"][rows]
         since[rising & (since != since)] = timestamp
         since[~rising & (evidence == 0.0)] = np.nan
         # The last bit of a sum of frame times must not decide.
-        flips = rising & (evidence >= np.where(inside, rule.leave_s, rule.enter_s) - 1e-9)
-        table["evidence"][rows] = evidence
-        table["since"][rows] = since
+        need = np.where(turn > 0, rule.enter_s - 1e-9, rule.leave_s - 1e-9)
+        flips = rising & (evidence >= need)
+        table["zones"][rows] = block
         if flips.any():
             which = tracks.track_id[tracks.observed].tolist()
             for i, zone in np.argwhere(flips).tolist():
                 self._flip(which[i], int(rows[i]), zone, changes)
+        self._gathering = bool((table["zones"][:, _EVIDENCE] > 0).any())
 
     def _flip(self, track_id: int, row: int, zone: int, changes: List[Change]) -> None:
-        table = self._table
-        since = float(table["since"][row, zone])
-        if table["inside"][row, zone]:
+        place = self._table["zones"][row, :, zone]
+        since = float(place[_SINCE])
+        if place[_TURN] < 0:
             self._close(track_id, row, zone, since, changes)
             return
-        table["inside"][row, zone] = True
-        table["entered"][row, zone] = since
-        table["evidence"][row, zone] = 0.0
-        table["since"][row, zone] = np.nan
-        entry = Entry(self.names[zone], track_id, int(table["class_id"][row]), since)
+        place[:] = (-1.0, 0.0, np.nan, since)
+        entry = Entry(self.names[zone], track_id, int(self._table["class_id"][row]), since)
         self._tell(row, entry, changes)
 
     def _close(
         self, track_id: int, row: int, zone: int, left: float, changes: List[Change]
     ) -> None:
-        table = self._table
-        entered = float(table["entered"][row, zone])
-        table["inside"][row, zone] = False
-        table["evidence"][row, zone] = 0.0
-        table["since"][row, zone] = np.nan
-        table["entered"][row, zone] = np.nan
-        class_id = int(table["class_id"][row])
+        place = self._table["zones"][row, :, zone]
+        entered = float(place[_ENTERED])
+        place[:] = _OUTSIDE[:, 0]
+        class_id = int(self._table["class_id"][row])
         visit = Visit(self.names[zone], track_id, class_id, entered, max(left, entered))
         self._tell(row, visit, changes)
 
@@ -233,18 +235,18 @@ class ZoneMonitor:
             self._held.setdefault(change.track_id, []).append(change)
 
     def _close_lost(self, timestamp: float, changes: List[Change]) -> None:
-        if not len(self._table):
+        if timestamp < self._next_check:
             return
+        self._next_check = timestamp + _CHECK_S
         table = self._table
-        late = timestamp - table["last"] > self.settings.lost_s  # False where never seen
+        late = table["last"] < timestamp - self.settings.lost_s
         if not late.any():
             return
-        rows = {table.row(track_id): track_id for track_id in table.ids()}
-        lost = sorted((rows[row], row) for row in np.flatnonzero(late).tolist())
-        for track_id, row in lost:
-            self._leave_all(track_id, row, changes)
-            table["evidence"][row] = 0.0
-            table["since"][row] = np.nan
+        for track_id in sorted(table.ids()):
+            row = table.row(track_id)
+            if late[row]:
+                self._leave_all(track_id, row, changes)
+                table["zones"][row] = _OUTSIDE
 
     def _end(self, track_id: int, changes: List[Change]) -> None:
         if track_id in self._table:
@@ -253,11 +255,11 @@ class ZoneMonitor:
         self._held.pop(track_id, None)
 
     def _leave_all(self, track_id: int, row: int, changes: List[Change]) -> None:
-        table = self._table
-        for zone in np.flatnonzero(table["inside"][row]).tolist():
+        place = self._table["zones"][row]
+        for zone in np.flatnonzero(place[_TURN] < 0).tolist():
             # Someone who was leaving when last seen left then.
-            since = float(table["since"][row, zone])
-            left = since if since == since else float(table["last"][row])
+            since = float(place[_SINCE, zone])
+            left = since if since == since else float(self._table["last"][row])
             self._close(track_id, row, zone, left, changes)
 
 
@@ -269,12 +271,18 @@ class _Shapes:
         starts = np.concatenate(rings)
         ends = np.concatenate([np.roll(ring, -1, axis=0) for ring in rings])
         self._first = np.cumsum([0] + [len(ring) for ring in rings[:-1]])
-        self._x, self._y = starts.T.copy()
-        self._dx, self._dy = (ends - starts).T.copy()
-        self._end_y = ends[:, 1].copy()
-        self._square = self._dx**2 + self._dy**2
-        level = self._dy == 0  # level edges are never crossed by a level ray
-        self._slope = np.where(level, 0.0, self._dx / np.where(level, 1.0, self._dy))
+        self._start_y, self._end_y = starts[:, 1].copy(), ends[:, 1].copy()
+        # Of each edge: how far a point lies to its right, and how far along from its middle.
+        way = ends - starts
+        length = np.hypot(way[:, 0], way[:, 1])
+        along = way / length[:, None]
+        right = np.stack((along[:, 1], -along[:, 0]), axis=1)
+        right *= np.where(right[:, :1] < 0, -1.0, 1.0)
+        middle = (starts + ends) * 0.5
+        axes = np.concatenate((right, along))
+        self._axes = axes.T.copy()
+        self._offsets = (axes * np.concatenate((middle, middle))).sum(axis=1)
+        self._half = length * 0.5
         self._open = np.zeros(len(starts))
         self._low = np.full(2, -np.inf)
         self._high = np.full(2, np.inf)
@@ -308,17 +316,21 @@ class _Shapes:
         """Squared distance to the nearest edge, and whether inside; both `(n, zones)`."""
         points = np.minimum(np.maximum(points, self._low), self._high)
         y = points[:, 1:]
-        x = points[:, :1] - self._x
-        down = y - self._y
-        spans = (self._y <= y) != (self._end_y <= y)
-        right = spans & (x < down * self._slope)
-        inside = np.add.reduceat(right, self._first, axis=1, dtype=np.int64) & 1
-        along = (x * self._dx + down * self._dy) / self._square
-        np.minimum(np.maximum(along, 0.0, out=along), 1.0, out=along)
-        x -= along * self._dx
-        down -= along * self._dy
-        square = x * x + down * down + self._open
-        return np.minimum.reduceat(square, self._first, axis=1), inside.astype(bool)
+        local = points @ self._axes
+        local -= self._offsets
+        edges = len(self._half)
+        off, beyond = local[:, :edges], local[:, edges:]
+        # Even-odd rule: how many edges does a level ray to the right meet?
+        meets = (self._start_y <= y) != (self._end_y <= y)
+        meets &= off < 0
+        inside = np.logical_xor.reduceat(meets, self._first, axis=1)
+        np.abs(beyond, out=beyond)
+        beyond -= self._half
+        np.maximum(beyond, 0.0, out=beyond)
+        local *= local
+        square = off + beyond
+        square += self._open
+        return np.minimum.reduceat(square, self._first, axis=1), inside
 
     def _depth_of(self, zone: int, ring: np.ndarray) -> float:
         """Radius of about the largest circle inside a zone, in pixels, from a grid of points."""

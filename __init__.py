@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "run": ".pipelines.jobs",
     "replay": ".pipelines.jobs",
+    "read_events": ".pipelines.jobs",
     "load_config": ".runtime.config",
     "load_model": ".runtime.model",
     "check": ".runtime.modelcheck",
@@ -23,7 +24,7 @@ _PUBLIC = {
 
 if TYPE_CHECKING:
     from .dashboard import write_report
-    from .pipelines.jobs import replay, run
+    from .pipelines.jobs import read_events, replay, run
     from .runtime.config import load_config
     from .runtime.doctor import examine
     from .runtime.model import load_model
@@ -34,6 +35,7 @@ __all__ = [
     "examine",
     "load_config",
     "load_model",
+    "read_events",
     "replay",
     "run",
     "write_report",

@@ -1,6 +1,7 @@
 """The config of a run: YAML 1.2 in, checked values out, errors with the path of the field."""
 
 import importlib
+import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,6 +49,7 @@ class Config:
         input: Fields of the model's input to override, or None.
         cameras: By name, in the order of the file.
         folder: Folder of the file; relative paths are looked up there first.
+        name: Of the file, without its ending; names the run's folder.
     """
 
     pipeline: str
@@ -59,9 +61,10 @@ class Config:
     input: Optional[Dict[str, Any]]
     cameras: Dict[str, CameraConfig]
     folder: Path = Path()
+    name: str = "run"
 
 
-def load_config(config: Union[str, Path, Mapping[str, Any], Config]) -> Config:
+def load_config(config: Union[str, "os.PathLike[str]", Mapping[str, Any], Config]) -> Config:
     """Read and check a config.
 
     Args:
@@ -73,9 +76,9 @@ def load_config(config: Union[str, Path, Mapping[str, Any], Config]) -> Config:
     if isinstance(config, Config):
         return config
     if isinstance(config, Mapping):
-        return _check(dict(config), Path())
+        return _check(dict(config), Path(), "run")
     path = Path(config)
-    return _check(_read_yaml(path), path.resolve().parent)
+    return _check(_read_yaml(path), path.resolve().parent, path.stem)
 
 
 def _read_yaml(path: Path) -> Dict[str, Any]:
@@ -110,7 +113,7 @@ def _read_yaml(path: Path) -> Dict[str, Any]:
     return data
 
 
-def _check(data: Dict[str, Any], folder: Path) -> Config:
+def _check(data: Dict[str, Any], folder: Path, name: str) -> Config:
     for key in data:
         if not isinstance(key, str):
             raise ConfigError(f"config: key {key!r} must be text", remedy="put it in quotes")
@@ -130,14 +133,16 @@ def _check(data: Dict[str, Any], folder: Path) -> Config:
                     remedy="move it under the camera that it belongs to",
                 )
         cameras = {}
-        for name, settings in cameras_data.items():
-            if not isinstance(name, str) or not name.strip():
-                raise ConfigError(f"cameras: name {name!r} must be text", remedy="put it in quotes")
-            path = f"cameras.{name}"
+        for camera, settings in cameras_data.items():
+            if not isinstance(camera, str) or not camera.strip():
+                raise ConfigError(
+                    f"cameras: name {camera!r} must be text", remedy="put it in quotes"
+                )
+            path = f"cameras.{camera}"
             settings = {} if settings is None else settings
             if not isinstance(settings, dict):
                 raise ConfigError(path, got=_kind(settings), expected="keys and values")
-            cameras[name] = _camera(name, settings, shared, path)
+            cameras[camera] = _camera(camera, settings, shared, path)
     classes = decode(Optional[List[str]], data.get("classes"), "classes")
     if classes is not None and not classes:
         raise ConfigError("classes", got="an empty list", expected="at least one class, or no key")
@@ -151,6 +156,7 @@ def _check(data: Dict[str, Any], folder: Path) -> Config:
         input=decode(Optional[Dict[str, Any]], data.get("input"), "input"),
         cameras=cameras,
         folder=folder,
+        name=name,
     )
 
 

@@ -1,0 +1,341 @@
+"""Config, source, model and pipeline put together and run."""
+
+import contextlib
+import os
+import re
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+
+import msgspec
+
+from ...core import ConfigError, Pipeline, UsageError
+from ...runtime.config import CameraConfig, Config, load_config, resolve_path
+from ...runtime.loop import Sink, Step, Stream, run_loop
+from ...runtime.mot import DetectionsWriter, TracksWriter, read_mot
+from ...runtime.progress import Progress
+from ...runtime.replay import Replay
+from ...runtime.stats import RunStats
+from ..registry import camera_settings, pipeline_class
+from .folder import PathLike, Summary, open_journal, refuse_finished, write_summary
+
+ConfigLike = Union[PathLike, Mapping[str, Any], Config]
+
+
+def run(
+    config: ConfigLike,
+    *,
+    source: Optional[str] = None,
+    model: Optional[PathLike] = None,
+    decoder: Optional[str] = None,
+    out: Optional[PathLike] = None,
+    video: Optional[PathLike] = None,
+    show: bool = False,
+    tracks: bool = False,
+    detections: bool = False,
+    overwrite: bool = False,
+    progress: bool = False,
+) -> Tuple[Summary, Path]:
+    """Run a config's pipeline on its cameras.
+
+    A folder that holds a run which was cut off is gone on with.
+
+    Args:
+        config: Path of a YAML file, what it would hold, or a `Config`.
+        source: URI instead of the config's; only with one camera.
+        model: Path of a model instead of the config's.
+        decoder: Name of a decoder instead of the config's.
+        out: Folder of the run; `runs/<name of the config>` unless given.
+        video: File for the annotated video; with several cameras the name gets the camera's.
+        show: Open a window with the annotated video.
+        tracks: Write `tracks.txt`, MOTChallenge rows; `tracks-<camera>.txt` with several cameras.
+        detections: Record `detections.txt` likewise, to be replayed.
+        overwrite: Start anew where the folder holds a run.
+        progress: Tell rate and time left on stderr.
+
+    Returns:
+        What `summary.json` holds, and the folder.
+
+    Raises:
+        EdgelaneError: Something is wrong with config, model, source or folder; what was journalled
+            until then is kept.
+    """
+    from ...runtime.model import load_model
+    from ...runtime.sources import open_source
+
+    job = _Job(config, out)
+    uris = _uris(job.config, source)
+    path = _model_path(job.config, model)
+    refuse_finished(job.folder, overwrite)
+    with contextlib.ExitStack() as stack:
+        settings = job.config
+        detector = stack.enter_context(
+            load_model(
+                path,
+                decoder=decoder or settings.decoder,
+                classes=settings.classes,
+                confidence=settings.confidence,
+                nms_iou=settings.nms_iou,
+                input=settings.input,
+                threads=1,
+            )
+        )
+        sources = {name: stack.enter_context(open_source(uri, name)) for name, uri in uris.items()}
+        card = detector.card
+        facts = {
+            "model": os.path.basename(path),
+            "decoder": card.decoder,
+            "precision": card.precision,
+            "input": "x".join(str(v) for v in card.input.size),
+            "confidence": card.confidence,
+            "classes": list(settings.classes or ()),
+            "sources": {name: _told(uri) for name, uri in uris.items()},
+        }
+        identity = {"model": path, "decoder": decoder, "sources": uris}
+        return job.execute(
+            stack,
+            sources,
+            detector,
+            detector.classes,
+            identity,
+            facts,
+            video=video,
+            show=show,
+            tracks=tracks,
+            detections=detections,
+            overwrite=overwrite,
+            progress=progress,
+        )
+
+
+def replay(
+    config: ConfigLike,
+    detections: PathLike,
+    *,
+    fps: float,
+    size: Optional[Tuple[int, int]] = None,
+    out: Optional[PathLike] = None,
+    tracks: bool = False,
+    overwrite: bool = False,
+    progress: bool = False,
+) -> Tuple[Summary, Path]:
+    """Run a config's pipeline on recorded detections; needs neither camera nor model.
+
+    Args:
+        config: As in `run`; of its cameras there must be one.
+        detections: MOTChallenge rows; those with an id above 0 are tracks already.
+        fps: Frames a second of the recording.
+        size: `(width, height)` of the pictures; the config's reference size unless given.
+        out: As in `run`.
+        tracks: As in `run`.
+        overwrite: As in `run`.
+        progress: As in `run`.
+
+    Returns:
+        What `summary.json` holds, and the folder.
+
+    Raises:
+        EdgelaneError: As in `run`.
+    """
+    job = _Job(config, out)
+    if len(job.config.cameras) != 1:
+        raise UsageError(
+            "a recording is of one camera",
+            got=f"a config with {len(job.config.cameras)}",
+            remedy="replay with a config that holds the one",
+        )
+    (camera,) = job.config.cameras.values()
+    if size is None:
+        if camera.reference_size is None:
+            raise UsageError(
+                "the size of the recorded pictures is not known",
+                remedy="give --size WIDTHxHEIGHT, or reference_size in the config",
+            )
+        size = (round(camera.reference_size[0]), round(camera.reference_size[1]))
+    refuse_finished(job.folder, overwrite)
+    source = Replay(read_mot(detections), fps, size, camera.name)
+    facts = {"detections": os.path.basename(str(detections)), "fps": fps, "size": list(size)}
+    with contextlib.ExitStack() as stack:
+        return job.execute(
+            stack,
+            {camera.name: source},
+            None,
+            job.config.classes or (),
+            {**facts, "detections": str(detections)},
+            facts,
+            tracks=tracks,
+            overwrite=overwrite,
+            progress=progress,
+        )
+
+
+class _Job:
+    """What runs and replays share: a checked config and the way into a run folder."""
+
+    def __init__(self, config: ConfigLike, out: Optional[PathLike]) -> None:
+        self.config = load_config(config)
+        self.pipeline = pipeline_class(self.config.pipeline, self.config.folder)
+        self.settings = {
+            name: camera_settings(self.pipeline, camera)
+            for name, camera in self.config.cameras.items()
+        }
+        self.folder = Path(out) if out is not None else Path("runs") / self.config.name
+        self.pipelines: Dict[str, Pipeline] = {}
+
+    def execute(
+        self,
+        stack: contextlib.ExitStack,
+        sources: Mapping[str, Any],
+        model: Any,
+        classes: Sequence[str],
+        identity: Mapping[str, Any],
+        facts: Mapping[str, Any],
+        *,
+        video: Optional[PathLike] = None,
+        show: bool = False,
+        tracks: bool = False,
+        detections: bool = False,
+        overwrite: bool = False,
+        progress: bool = False,
+    ) -> Tuple[Summary, Path]:
+        """Run the loop, and write the summary however it ended."""
+        scaled = {name: self._scaled(name, source.size) for name, source in sources.items()}
+        streams = {
+            name: Stream(source, self._maker(name, scaled[name], classes))
+            for name, source in sources.items()
+        }
+        journal = stack.enter_context(
+            open_journal(self.folder, {**self._identity(), **identity}, overwrite)
+        )
+        live = any(source.live for source in sources.values())
+        journal.set("clock", "unix" if live else "file")
+        journal.set("shapes", {n: _shapes(scaled[n], sources[n].size) for n in sources})
+        sinks: List[Sink] = []
+        for name in sources:
+            saved = journal.snapshot(name)
+            resume = None if saved is None else saved.index
+            suffix = "" if len(sources) == 1 else f"-{re.sub(r'[^A-Za-z0-9_.-]', '_', name)}"
+            if tracks:
+                path = self.folder / f"tracks{suffix}.txt"
+                sinks.append(_track_sink(name, stack.enter_context(TracksWriter(path, resume))))
+            if detections:
+                path = self.folder / f"detections{suffix}.txt"
+                rows = stack.enter_context(DetectionsWriter(path, resume))
+                sinks.append(_detection_sink(name, rows))
+        stats = RunStats()
+
+        def summarise() -> Summary:
+            told = {"pipeline": self.config.pipeline, **facts}
+            return write_summary(self.folder, self.pipelines, stats, journal, told)
+
+        try:
+            run_loop(
+                streams,
+                model,
+                journal,
+                sinks=sinks,
+                progress=Progress() if progress else None,
+                stats=stats,
+            )
+        except BaseException:
+            if self.pipelines:
+                with contextlib.suppress(Exception):  # the first error is the one to tell
+                    summarise()
+            raise
+        return summarise(), self.folder
+
+    def _scaled(self, name: str, size: Tuple[int, int]) -> Any:
+        """A camera's settings in pixels of its stream."""
+        reference = self.config.cameras[name].reference_size
+        if reference is None or not hasattr(self.pipeline, "scale"):
+            return self.settings[name]
+        return self.pipeline.scale(
+            self.settings[name], size[0] / reference[0], size[1] / reference[1]
+        )
+
+    def _maker(
+        self, name: str, settings: Any, classes: Sequence[str]
+    ) -> Callable[[Tuple[int, int]], Pipeline]:
+        def make(size: Tuple[int, int]) -> Pipeline:
+            made = self.pipelines[name] = self.pipeline(name, settings, size, classes)
+            return made
+
+        return make
+
+    def _identity(self) -> Dict[str, Any]:
+        """What a run that is gone on with must have in common with the one that was cut off."""
+        config = self.config
+        return {
+            "pipeline": config.pipeline,
+            "settings": {n: msgspec.to_builtins(v) for n, v in self.settings.items()},
+            "reference_size": {n: c.reference_size for n, c in config.cameras.items()},
+            "detector": [config.classes, config.confidence, config.nms_iou, config.input],
+        }
+
+
+def _uris(config: Config, source: Optional[str]) -> Dict[str, str]:
+    if source is not None:
+        if len(config.cameras) != 1:
+            raise UsageError(
+                "--source stands in for the source of one camera",
+                got=f"a config with {len(config.cameras)}",
+                remedy="set the sources in the config",
+            )
+        return dict.fromkeys(config.cameras, source)
+    return {name: _uri(camera, config.folder) for name, camera in config.cameras.items()}
+
+
+def _uri(camera: CameraConfig, folder: Path) -> str:
+    """A camera's source; a file's path is looked up beside the config."""
+    uri = camera.source
+    if uri is None:
+        where = f"{camera.path}: " if camera.path else ""
+        raise ConfigError(
+            f"{where}the config names no source", remedy="add `source: …`, or give --source"
+        )
+    path, mark, query = uri.partition("?")
+    if "://" in uri or (":" in path and not (folder / path).exists()):
+        return uri  # a scheme, or a user's own module:Class
+    return resolve_path(path, folder) + mark + query
+
+
+def _model_path(config: Config, model: Optional[PathLike]) -> str:
+    if model is not None:
+        return os.fspath(model)
+    if config.model is None:
+        raise ConfigError("the config names no model", remedy="add `model: …`, or give --model")
+    return resolve_path(config.model, config.folder)
+
+
+def _told(uri: str) -> str:
+    """A URI as a report may show it: files by name, others without a password."""
+    if "://" not in uri:
+        return os.path.basename(uri.rstrip("/")) or uri
+    scheme, _, rest = uri.partition("://")
+    place, slash, path = rest.partition("/")
+    return f"{scheme}://{place.rpartition('@')[2]}{slash}{path}"
+
+
+def _shapes(settings: Any, size: Tuple[int, int]) -> Dict[str, Any]:
+    """Lines and zones as the report draws them, in pixels of the stream."""
+    drawn = msgspec.to_builtins(settings)
+    return {
+        "size": list(size),
+        "lines": drawn.get("lines", {}),
+        "zones": drawn.get("zones", {}),
+    }
+
+
+def _track_sink(camera: str, writer: TracksWriter) -> Sink:
+    def sink(step: Step) -> None:
+        if step.camera == camera and step.observation is not None:
+            writer.write(step.observation.index, step.tracks)
+
+    return sink
+
+
+def _detection_sink(camera: str, writer: DetectionsWriter) -> Sink:
+    def sink(step: Step) -> None:
+        if step.camera == camera and step.observation is not None:
+            writer.write(step.observation.index, step.observation.detections)
+
+    return sink

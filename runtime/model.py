@@ -55,6 +55,7 @@ class Model:
         self._preprocessor = Preprocessor(card.input, self._picture.dtype)
         self._decode = bound.decode
         self._request = Request(card.input.size, card.confidence, keep)
+        self._half = any(o.dtype == np.float16 for o in backend.outputs)
         self._noticed = False
 
     def __call__(self, image: np.ndarray) -> Detections:
@@ -160,13 +161,15 @@ class Model:
 
         Boxes are in pixels of the input; rows that are not finite are dropped.
         """
-        outputs = {
-            k: v.astype(np.float32) if v.dtype == np.float16 else v for k, v in outputs.items()
-        }
+        if self._half:
+            outputs = {
+                k: v.astype(np.float32) if v.dtype == np.float16 else v for k, v in outputs.items()
+            }
         boxes, scores, classes = self._decode(outputs, self._request)
+        if not len(boxes):
+            return Rows(boxes, scores, classes)
         # inf - inf and NaN are NaN, and any of them makes its row's sum no number.
-        sums = boxes.sum(axis=1) + scores if len(boxes) else scores
-        good = np.isfinite(sums)
+        good = np.isfinite(boxes.sum(axis=1) + scores)
         if not good.all():
             self._notice(int(len(good) - good.sum()))
             boxes, scores, classes = boxes[good], scores[good], classes[good]
@@ -180,7 +183,11 @@ class Model:
             rows = nms(boxes, scores, classes, self.card.nms_iou)
         else:
             rows = np.argsort(-scores, kind="stable")
-        return Detections.cleaned(transform.to_image(boxes[rows]), scores[rows], classes[rows])
+        boxes, scores, classes = transform.to_image(boxes[rows]), scores[rows], classes[rows]
+        solid = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)  # not so beyond the picture's edge
+        if not solid.all():
+            boxes, scores, classes = boxes[solid], scores[solid], classes[solid]
+        return Detections(boxes, scores, classes)
 
     def _notice(self, count: int) -> None:
         if not self._noticed:

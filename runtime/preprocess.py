@@ -6,7 +6,7 @@ there and back without the half pixels and rounding that ratios taken from the w
 """
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Dict, Optional, Tuple
 
 import numpy as np
@@ -27,11 +27,21 @@ class Transform:
     size: Tuple[int, int]
     scale: Tuple[float, float]
     offset: Tuple[float, float]
+    # The same for boxes, as float64 arrays of four.
+    _scale: np.ndarray = field(init=False, repr=False, compare=False)
+    _offset: np.ndarray = field(init=False, repr=False, compare=False)
+    _edge: np.ndarray = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        put = object.__setattr__
+        put(self, "_scale", np.asarray(self.scale * 2, np.float64))
+        put(self, "_offset", np.asarray(self.offset * 2, np.float64))
+        put(self, "_edge", np.asarray(self.size * 2, np.float64))
 
     def to_input(self, xyxy: np.ndarray) -> np.ndarray:
         """`(n, 4)` boxes in picture pixels as float32 boxes in input pixels."""
         boxes = np.asarray(xyxy, np.float64).reshape(-1, 4)
-        return (boxes * (self.scale * 2) + self.offset * 2).astype(np.float32)
+        return (boxes * self._scale + self._offset).astype(np.float32)
 
     def to_image(self, xyxy: np.ndarray, clip: bool = True) -> np.ndarray:
         """`(n, 4)` boxes in input pixels as float32 boxes in picture pixels.
@@ -40,10 +50,11 @@ class Transform:
             xyxy: Boxes in input pixels.
             clip: Cut off what lies outside the picture.
         """
-        boxes = np.asarray(xyxy, np.float64).reshape(-1, 4)
-        boxes = (boxes - self.offset * 2) / (self.scale * 2)
+        boxes = np.asarray(xyxy).reshape(-1, 4) - self._offset
+        boxes /= self._scale
         if clip:
-            np.clip(boxes, 0.0, self.size * 2, out=boxes)
+            np.maximum(boxes, 0.0, out=boxes)
+            np.minimum(boxes, self._edge, out=boxes)
         return boxes.astype(np.float32)
 
     def points_to_image(self, points: np.ndarray) -> np.ndarray:

@@ -218,16 +218,21 @@ def pick(
         best = scores[:, keep[0]] if axis == 1 else scores[keep[0]]
     else:
         best = scores.take(keep, axis=axis).max(axis=axis)
-    anchors = np.flatnonzero(~(best < request.confidence))
+    anchors = (~(best < request.confidence)).nonzero()[0]
     if not anchors.size:
         return anchors, np.zeros(0, np.float32), anchors
     few = scores[anchors] if axis == 1 else scores[:, anchors].T
     classes = few.argmax(axis=1)
     best = few[np.arange(len(few)), classes]
     if keep is not None:
-        wanted = classes == keep[0] if len(keep) == 1 else np.isin(classes, keep)
+        wanted = wanted_classes(classes, keep)
         anchors, best, classes = anchors[wanted], best[wanted], classes[wanted]
     return anchors, best, classes
+
+
+def wanted_classes(classes: np.ndarray, keep: np.ndarray) -> np.ndarray:
+    """`(k,)` bool: which of these class ids are among the kept ones."""
+    return classes == keep[0] if len(keep) == 1 else np.isin(classes, keep)
 
 
 def sigmoid(values: np.ndarray) -> np.ndarray:

@@ -21,6 +21,7 @@ from .base import (
     need,
     one_output,
     sigmoid,
+    wanted_classes,
 )
 
 _STRIDE = 16
@@ -49,7 +50,7 @@ def _bind(signature: Signature) -> Bound:
             scores = (few[0] ** 0.6 * best**0.4).astype(np.float32)
         good = ~(scores < request.confidence)
         if keep is not None:
-            good &= np.isin(classes, keep)
+            good &= wanted_classes(classes, keep)
         few, cells = few[:, good], cells[good]
         points, _ = grid(request.size, (_STRIDE,))
         size = np.asarray(request.size, np.float32)

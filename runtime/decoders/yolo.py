@@ -20,6 +20,7 @@ from .base import (
     need,
     one_output,
     pick,
+    wanted_classes,
 )
 from .yolox import STRIDES, decode_objectness
 
@@ -109,7 +110,7 @@ def wanted_rows(boxes, scores, classes, request: Request) -> Rows:
     # NaN has no class; the row is told apart by its score or box later on.
     classes = np.nan_to_num(classes).astype(np.int64)
     if request.keep is not None:
-        good &= np.isin(classes, request.keep)
+        good &= wanted_classes(classes, request.keep)
     return Rows(boxes[good], scores[good], classes[good])
 
 

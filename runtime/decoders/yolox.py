@@ -20,6 +20,7 @@ from .base import (
     likely_scores,
     need,
     one_output,
+    wanted_classes,
 )
 
 STRIDES = ((8, 16, 32), (8, 16, 32, 64))
@@ -40,20 +41,22 @@ def _bind(signature: Signature, kind: str) -> Bound:
 
 
 def _candidates(table: np.ndarray, request: Request):
-    """`(k, 5 + classes)` rows that may matter, their scores and classes."""
-    rows = np.flatnonzero(~(table[:, 4] < request.confidence))  # a class score is at most 1
+    """Of the rows that may matter their indices, `(k, 5 + classes)` values, scores and classes."""
+    keep, confidence = request.keep, request.confidence
+    rows = (~(table[:, 4] < confidence)).nonzero()[0]  # a class score is at most 1
     few = table[rows]
-    keep = request.keep
     if keep is not None and len(keep) == 1 and rows.size:
-        likely = ~(few[:, 4] * few[:, 5 + keep[0]] < request.confidence)
+        likely = ~(few[:, 4] * few[:, 5 + keep[0]] < confidence)
         rows, few = rows[likely], few[likely]
     if not rows.size:
-        return rows, few, np.zeros(0, np.float32), np.zeros(0, np.int64)
+        return rows, few, np.zeros(0, np.float32), rows
     classes = few[:, 5:].argmax(axis=1)
-    scores = few[:, 4] * few[np.arange(len(few)), 5 + classes]
-    good = ~(scores < request.confidence)
+    scores = few[np.arange(len(few)), classes + 5] * few[:, 4]
+    good = ~(scores < confidence)
     if keep is not None:
-        good &= np.isin(classes, keep)
+        good &= wanted_classes(classes, keep)
+    if good.all():
+        return rows, few, scores, classes
     return rows[good], few[good], scores[good], classes[good]
 
 
@@ -61,8 +64,8 @@ def _decode_raw(name: str, strides, outputs: Dict[str, np.ndarray], request: Req
     rows, few, scores, classes = _candidates(outputs[name][0], request)
     points, steps = grid(request.size, strides)
     step = steps[rows]
-    with np.errstate(over="ignore"):  # an infinite size is dropped with its row
-        extent = np.exp(few[:, 2:4]) * step
+    # A size of e^20 cells is dropped later on as no box; exp of more would warn of an overflow.
+    extent = np.exp(np.minimum(few[:, 2:4], 20)) * step
     return Rows(centre_to_corners(few[:, :2] * step + points[rows], extent), scores, classes)
 
 

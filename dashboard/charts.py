@@ -98,9 +98,9 @@ def occupancy_charts(
 
 
 def count_chart(title: str, bins: Bins[Dict[Any, float]], clock: Clock) -> Optional[TimeChart]:
-    """How many events came in each bin."""
+    """How many events came in each bin; None where one bin holds all."""
     values = [(start, value.get("", 0)) for start, value in bins.items()]
-    if not values:
+    if len(values) < 2:
         return None
     low, high = values[0][0], values[-1][0] + bins.width
     rows = [(start, count, None, plural(count, "event")) for start, count in values]

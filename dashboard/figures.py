@@ -119,8 +119,8 @@ def camera_figures(part: Dict[str, Any], events: CameraEvents, shapes: Dict[str,
                     events.entries.get(name, 0),
                     f"zone “{name}”, entries",
                 ),
-                (dwell if is_number(dwell) else spread.mean) if spread else None,
-                peak if is_number(peak) else events.peaks.get(name, 0),
+                _known(dwell, spread.mean) if spread else None,
+                _known(peak, events.peaks.get(name, 0)),
             )
         )
     if events.counting or "visitors" in part:
@@ -165,6 +165,10 @@ def _agree(figures: Figures, told: Any, seen: int, what: str) -> int:
             "the run has gone on since the summary was written, or one of the files was changed."
         )
     return told
+
+
+def _known(told: Any, seen: float) -> float:
+    return told if is_number(told) else seen
 
 
 def _dict(value: Any) -> Dict[str, Any]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Dict, List, Tuple
 
 from .collect import CameraEvents
-from .words import duration, is_number, long_duration, number
+from .words import duration, is_number, long_duration, number, plural
 
 STAGES = (
     ("decode", "Decode the video"),
@@ -17,6 +17,24 @@ STAGES = (
 )
 
 
+SETTINGS = {
+    "pipeline": "Pipeline",
+    "model": "Model",
+    "decoder": "Decoder",
+    "precision": "Precision",
+    "input": "Size of the model's input",
+    "confidence": "Least score of a detection",
+    "classes": "Classes",
+    "sources": "Source",
+    "detections": "Recorded detections",
+    "fps": "Frames a second of the recording",
+    "size": "Size of the picture",
+}
+
+MOST_ROWS = 50
+"""Gaps that are listed; all are summed."""
+
+
 @dataclass
 class RunView:
     """How the run went."""
@@ -27,6 +45,7 @@ class RunView:
     settings: List[Tuple[str, str]]
     gaps: List[Tuple[str, str, str]]
     gaps_note: str
+    more_gaps: str
 
 
 def run_facts(part: Dict[str, Any]) -> List[Tuple[str, str]]:
@@ -45,7 +64,7 @@ def run_facts(part: Dict[str, Any]) -> List[Tuple[str, str]]:
 def run_view(cameras: Dict[str, CameraEvents], summary: Dict[str, Any]) -> RunView:
     """Tell a run from `summary.json` and the gaps of the journal."""
     facts = run_facts(summary)
-    if is_number(summary.get("fps")):
+    if is_number(summary.get("fps")) and summary["fps"] > 0:
         facts.insert(0, ("Speed", f"{number(summary['fps'], 1)} frames a second"))
     facts.append(("Journalled events", number(sum(e.count for e in cameras.values()))))
     unread = sum(e.unread for e in cameras.values())
@@ -66,11 +85,11 @@ def run_view(cameras: Dict[str, CameraEvents], summary: Dict[str, Any]) -> RunVi
         for k in keys
     ]
     settings = list(_flat(summary.get("run") if isinstance(summary.get("run"), dict) else {}))
-    gaps, note = _gaps(cameras)
-    return RunView(facts, stages, bool(cpu), settings, gaps, note)
+    gaps, note, more = _gaps(cameras)
+    return RunView(facts, stages, bool(cpu), settings, gaps, note, more)
 
 
-def _gaps(cameras: Dict[str, CameraEvents]) -> Tuple[List[Tuple[str, str, str]], str]:
+def _gaps(cameras: Dict[str, CameraEvents]) -> Tuple[List[Tuple[str, str, str]], str, str]:
     rows = []
     several = len(cameras) > 1
     for name, events in cameras.items():
@@ -79,23 +98,27 @@ def _gaps(cameras: Dict[str, CameraEvents]) -> Tuple[List[Tuple[str, str, str]],
             rows.append((f"{name}: {when}" if several else when, duration(end - start), reason))
     count = sum(e.gap_count for e in cameras.values())
     if not count:
-        return [], ""
+        return [], "", ""
     seconds = sum(e.gap_seconds for e in cameras.values())
     times = "once" if count == 1 else f"{number(count)} times"
     verb = "is" if long_duration(seconds).startswith("1 ") else "are"
-    return rows[:50], (
+    note = (
         f"The pictures stopped {times}: {long_duration(seconds)} {verb} missing, "
         "so every count here is a lower bound."
     )
+    more = count - min(len(rows), MOST_ROWS)
+    return rows[:MOST_ROWS], note, f"{plural(more, 'more time')} not listed here." if more else ""
 
 
 def _flat(value: Any, path: str = "") -> Any:
     """A tree of settings as `(path, text)` rows."""
     if isinstance(value, dict):
         for key, inner in value.items():
-            yield from _flat(inner, f"{path}.{key}" if path else str(key))
+            yield from _flat(inner, f"{path}: {key}" if path else SETTINGS.get(key, str(key)))
+    elif path == SETTINGS["size"] and isinstance(value, (list, tuple)):
+        yield path, " × ".join(str(v) for v in value)
     elif isinstance(value, (list, tuple)):
-        yield path, ", ".join(str(v) for v in value) or "none"
+        yield path, ", ".join(str(v) for v in value) or "–"
     elif value is None:
         yield path, "–"
     elif isinstance(value, bool):

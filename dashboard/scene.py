@@ -120,6 +120,7 @@ def overlay(shapes: Dict[str, Any], size: Tuple[float, float]) -> Overlay:
     lines: List[Tuple[str, str, str, str]] = []
     arrows: List[str] = []
     labels: List[Label] = []
+    taken: List[Tuple[float, float]] = []  # by arrows
     names: List[Tuple[str, str, List[Tuple[float, float]]]] = []
     for name, zone in _named(shapes.get("zones")):
         points = [_point(p) for p in zone.get("polygon") or ()]
@@ -140,9 +141,15 @@ def overlay(shapes: Dict[str, Any], size: Tuple[float, float]) -> Overlay:
         x, y = (start[0] + end[0]) / 2, (start[1] + end[1]) / 2
         tip, away = 0.2 * min(size), 0.07 * min(size)
         _place(labels, "in", "in", [(x + nx * tip, y + ny * tip)], size)
-        names.append((name, "line", [end, start, (x - nx * away, y - ny * away)]))
+        taken.append((x + nx * tip / 2, y + ny * tip / 2))
+        past = 0.05 * min(size)  # beyond the ends, along the line: the normal turned
+        ends = [
+            (end[0] + ny * past, end[1] - nx * past),
+            (start[0] - ny * past, start[1] + nx * past),
+        ]
+        names.append((name, "line", [*ends, (x - nx * away, y - ny * away)]))
     for name, kind, places in names:
-        _place(labels, name, kind, places, size)
+        _place(labels, name, kind, places, size, taken)
     return Overlay(size, tuple(zones), tuple(lines), tuple(arrows), tuple(labels))
 
 
@@ -183,13 +190,16 @@ def _place(
     kind: str,
     places: Sequence[Tuple[float, float]],
     size: Tuple[float, float],
+    taken: Sequence[Tuple[float, float]] = (),
 ) -> None:
-    """Put a label where it is clear of those that stand already: the first such place, or best."""
+    """Put a label where it is clear of others and of arrows: the first such place, or the best."""
+    others = [(x.left, x.top) for x in labels]
+    others += [(100 * x / size[0], 100 * y / size[1]) for x, y in taken]
 
     def clear(place: Tuple[float, float]) -> float:
         # Labels are some four times as wide as high, so nearness in height matters more.
         return min(
-            (math.hypot((x.left - place[0]) / 2.5, x.top - place[1]) for x in labels),
+            (math.hypot((x - place[0]) / 2.5, y - place[1]) for x, y in others),
             default=math.inf,
         )
 

@@ -8,10 +8,11 @@ T = TypeVar("T")
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
 
 CHART_STEPS: Tuple[Tuple[float, int], ...] = tuple(
-    (width, 240)
-    for width in (10.0, 20.0, 60.0, 120.0, 600.0, 1200.0, HOUR, 2 * HOUR, 6 * HOUR, 12 * HOUR, DAY)
+    (width, 240) for width in (10.0, 20.0, 60.0, 120.0, 600.0, 1200.0, HOUR, 2 * HOUR, DAY)
 )
-"""Bin widths of a chart in seconds, each a multiple of the one before, and how many may stand."""
+"""Bin widths of a chart in seconds, each a multiple of the one before, and how many may stand.
+
+No width lies between two hours and a day: such bins would show day and night, not the trade."""
 
 COUNT_STEPS: Tuple[Tuple[float, int], ...] = ((1.0, 120), (2.0, 120)) + tuple(
     (width, 120) for width, _ in CHART_STEPS

@@ -65,10 +65,12 @@ def time_table(events: CameraEvents, figures: Figures) -> TimeTable:
         columns.append("watched")
     total: Dict[Any, float] = {}
     rows = []
-    for when, value in _filled(events):
+    filled = _filled(events)
+    one_day = bool(filled) and filled[0][0] // DAY == filled[-1][0] // DAY
+    for when, value in filled:
         for key, count in value.items():
             total[key] = total.get(key, 0) + count
-        label = events.clock.text(when, width)
+        label = events.clock.row(when, width, one_day)
         if not value and len(events.scene):
             rows.append(Row(label, ()))
         else:
@@ -111,7 +113,7 @@ def _told(width: float, events: CameraEvents) -> Tuple[str, str]:
     if width >= HOUR:
         return "Hour by hour", zone
     return (
-        "Over time",
+        "Counts over time",
         f"The run is shorter than two hours, so rows are {duration(width)} long, "
         f"not an hour. {zone}",
     )
@@ -128,4 +130,8 @@ def _typical_day(events: CameraEvents, figures: Figures) -> Tuple[Tuple[Bar, ...
         (f"{i:02d}–{(i + 1) % 24:02d}", rate(("visitors",), hour))
         for i, hour in enumerate(events.day)
     ]
+    busy = [i for i, (_, value) in enumerate(values) if value > 0]
+    if not busy:
+        return (), ""
+    values = values[busy[0] : busy[-1] + 1]
     return tuple(bars(values)), "A typical day: visitors per hour that the camera watched"

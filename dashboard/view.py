@@ -92,6 +92,7 @@ class CameraView:
     lines: List[LineView] = field(default_factory=list)
     zones: List[ZoneView] = field(default_factory=list)
     occupancy: List[TimeChart] = field(default_factory=list)
+    gaps: bool = False
     picture: Optional[str] = None
     overlay: Optional[Overlay] = None
     heat: Optional[Heat] = None
@@ -112,6 +113,7 @@ class ReportView:
     notices: List[Tuple[str, str]]
     cards: List[Card]
     cameras: List[CameraView]
+    counting: bool
     run: RunView
     figures: Dict[str, Any]
 
@@ -138,6 +140,8 @@ def report_view(
     share = max(40, MOST_PATHS // max(1, len(cameras)))
     for place, (name, events) in enumerate(cameras.items()):
         part = camera_summary(summary, name)
+        if summary.get("frames") == 0:
+            part = {"frames": 0, **part}
         view = _camera(f"camera-{place + 1}", name, events, part, shapes, pictures, share)
         prefix = f"{name}: " if len(cameras) > 1 else ""
         for sentence in view.figures.differences:
@@ -152,9 +156,9 @@ def report_view(
     several = len(views) > 1
     total = total_figures([view.figures for view in views], summary)
     cards = _cards(total, None, views) if several else []
-    figures = plain[views[0].name] if len(views) == 1 else {"cameras": plain}
+    figures: Dict[str, Any] = plain[views[0].name] if not several else {"cameras": plain}
     if several:
-        figures.update(visitors=total.visitors, passers_by=total.passers_by)
+        figures = {**figures, "visitors": total.visitors, "passers_by": total.passers_by}
     counting = any(view.counting for view in views)
     return ReportView(
         title="Visitor report" if counting else "Camera report",
@@ -162,6 +166,7 @@ def report_view(
         notices=list(dict.fromkeys(all_notices)),
         cards=cards,
         cameras=views,
+        counting=counting,
         run=run,
         figures=figures,
     )
@@ -177,7 +182,7 @@ def _subtitle(cameras: Dict[str, CameraEvents], summary: Dict[str, Any], clock: 
         end = clock.short(last, 60.0) if same_day else clock.text(last, 60.0)
         parts.append(f"{clock.text(first, 60.0)} – {end}")
     seconds = summary.get("duration_s")
-    if is_number(seconds):
+    if isinstance(seconds, (int, float)) and seconds > 0:
         parts.append(duration(seconds) + (" watched" if clock.live else " of video"))
     return " · ".join(part for part in parts if part)
 
@@ -195,6 +200,7 @@ def _camera(
     shapes = shapes if isinstance(shapes, dict) else {}
     figures = camera_figures(part, events, shapes)
     counting = events.counting or any(key in part for key in ("lines", "zones", "visitors"))
+    counting = counting or any(shapes.get(key) for key in ("lines", "zones"))
     view = CameraView(name, anchor, [], counting, figures=figures)
     view.facts = run_facts(part)
     if part.get("frames") == 0:
@@ -259,6 +265,7 @@ def _counting(
     series = [("Whole picture", events.scene)]
     series += [(z.name, events.zones[z.name]) for z in view.figures.zones if z.name in events.zones]
     view.occupancy = occupancy_charts(series, events.clock, events.gaps)
+    view.gaps = any(chart.gaps for chart in view.occupancy)
     size = _size(shapes, events)
     view.picture = _picture(picture)
     if size is not None:
@@ -320,8 +327,8 @@ def _cards(
     if figures.occupancy_max is not None:
         cards.append(Card("Most at once", number(figures.occupancy_max), "people in the picture"))
     if figures.dwell_mean_s is not None:
-        hint = "mean of " + plural(figures.visits, "visit") + " to zones"
-        cards.append(Card("Time in zones", duration(figures.dwell_mean_s), hint))
+        hint = "over " + plural(figures.visits, "visit") + " to zones"
+        cards.append(Card("Mean stay", duration(figures.dwell_mean_s), hint))
     return cards
 
 

@@ -110,6 +110,12 @@ class Clock:
             return _date(local, "%d %b")
         return _date(local, "%H:%M:%S" if width < MINUTE else "%H:%M")
 
+    def row(self, local: float, width: float, one_day: bool) -> str:
+        """As `text`, for rows that stand under each other: no year, no date that all share."""
+        if not self.live or width >= DAY:
+            return self.text(local, width)
+        return self.short(local, width) if one_day else _date(local, "%d %b %H:%M")
+
     def zone(self) -> str:
         """What the times mean, as a sentence."""
         if not self.live:

@@ -41,7 +41,7 @@ def project(x: float, y: float, z: float) -> Tuple[float, float]:
 
 
 def walk(plan: List[Tuple[float, float]], start: float, random: np.random.Generator):
-    """`(seconds, x, z)` at each frame: straight from place to place, with a stay at shelf and till."""
+    """`(seconds, x, z)` at each frame, from place to place, with a stay at shelf and till."""
     speed = random.uniform(0.9, 1.4)
     shift = random.uniform(-0.25, 0.25, 2)
     now, here, path = start, np.array(plan[0]) + shift, []

@@ -43,15 +43,16 @@ class TrackerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     low_score: float = 0.1
     high_ratio: float = 0.501
-    birth_ratio: float = 0.862
+    birth_ratio: float = 0.84
     birth_cap: float = 0.854
-    walk: float = 1.0
-    level_s: float = 5.0
+    walk: float = 4.0
+    mean_s: float = 3.0
+    level_s: float = 20.0
     birth_overlap: float = 0.556
     confirm_hits: float = 2.5
     confirm_s: float = 0.106
     tentative_s: float = 0.3
-    fresh_s: float = 0.495
+    fresh_s: float = 1.0
     coast_s: float = 0.24
     lost_s: float = 3.0
     buffer: float = 0.271
@@ -61,6 +62,8 @@ class TrackerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lost_cost: float = 1.17
     distance_weight: float = 0.267
     surprise_weight: float = 0.259
+    age_cost: float = 0.1
+    young_cost: float = 0.4
     robust: float = 0.831
     crowd_noise: float = 10.0
     inside: float = 0.9
@@ -70,7 +73,7 @@ class TrackerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     acceleration: float = 0.558
     size_drift: float = 0.101
     speed: float = 0.748
-    speed_memory_s: float = 6.0
+    speed_memory_s: float = 10.0
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:

@@ -11,9 +11,9 @@ from .association import assign, near, overlap
 from .motion import CX, CY, PP, H, W
 from .settings import TrackerSettings
 
-# Rows of the state beyond the motion: last score, sum of scores, time of birth and of the last
+# Rows of the state beyond the motion: last score, mean of recent scores, time of birth and of the last
 # sight on the tracker's own clock.
-SCORE, TOTAL, BORN, SEEN, FROM_X, FROM_Y = range(motion.ROWS, motion.ROWS + 6)
+SCORE, MEAN, BORN, SEEN, FROM_X, FROM_Y = range(motion.ROWS, motion.ROWS + 6)
 STATE_ROWS = motion.ROWS + 6
 # Rows of whole numbers.
 ID, CLASS, HITS, CONFIRMED = range(4)
@@ -34,6 +34,7 @@ class Tracker:
         self._clock = 0.0
         self._interval = 0.0
         self._level = 0.0
+        self._height = 0.0
         # The outermost edges seen so far, left top right bottom: beyond them lies no picture.
         self._bounds = np.array([np.inf, np.inf, -np.inf, -np.inf])
         self._timestamp: Optional[float] = None
@@ -79,10 +80,12 @@ class Tracker:
         if len(hit):
             motion.correct(state, hit, found[:, at], 1 + s.crowd_noise * crowd[at], s)
             state[SCORE, hit] = score[at]
-            state[TOTAL, hit] += score[at]
             state[SEEN, hit] = self._clock
             facts[HITS, hit] += 1
-            self._learn(score[at][facts[CONFIRMED, hit] > 0])
+            step = 1 - math.exp(-self._interval / max(s.mean_s, 1e-3))
+            step = np.maximum(1 / facts[HITS, hit], step)
+            state[MEAN, hit] += step * (score[at] - state[MEAN, hit])
+            self._learn(hit[facts[CONFIRMED, hit] > 0])
 
         newborn = self._births(found, score, kind, free, at)
         if len(newborn):
@@ -139,6 +142,8 @@ class Tracker:
         cost += s.distance_weight * np.sqrt(dx * dx + dy * dy) / height
         cost += s.surprise_weight * np.sqrt(dx * dx + dy * dy) / reach[rows]
         cost += s.height_weight * np.abs(np.log(a[H] / b[H]))
+        cost += s.age_cost * unseen[rows]
+        cost += s.young_cost * ~confirmed[rows]
         gain = np.where(late, s.lost_cost, s.match_cost) - cost
         good = (gain > 0) & (score[columns] >= s.low_score)
         rows, columns, gain = rows[good], columns[good], gain[good]
@@ -148,7 +153,7 @@ class Tracker:
         fresh = confirmed & ~lost
         free = np.ones(m, bool)
         for tracks, detections in (
-            (fresh, strong),
+            (~lost, strong),
             (~lost, None),
             (lost, strong),
         ):
@@ -164,13 +169,17 @@ class Tracker:
             crowd[columns[use]] -= similarity[use] * known[use]
         return matched, crowd
 
-    def _learn(self, scores: np.ndarray) -> None:
-        """Follow the usual score of confirmed tracks."""
-        if len(scores) == 0:
+    def _learn(self, rows: np.ndarray) -> None:
+        """Follow the usual score and height of the confirmed tracks seen now."""
+        if len(rows) == 0:
             return
-        mean = float(scores.mean())
-        step = 1 - math.exp(-max(self._interval, 0.01) / max(self.settings.level_s, 0.01))
-        self._level += step * (mean - self._level)
+        step = 1 - math.exp(-self._interval / max(self.settings.level_s, 1e-3))
+        off = self._state[SCORE, rows] - self._level
+        # An expectile: scores above pull four times as strongly, so the level is that of objects
+        # that are seen well, however many are half hidden.
+        self._level += step * float(np.where(off > 0, 4 * off, off).mean()) / 2.5
+        height = float(self._state[H, rows].mean())
+        self._height += (step if self._height else 1.0) * (height - self._height)
 
     def _births(self, found, score, kind, free, taken) -> np.ndarray:
         s = self.settings
@@ -187,7 +196,7 @@ class Tracker:
         state = np.zeros((STATE_ROWS, n))
         state[: motion.ROWS] = motion.born(boxes, self.settings)
         state[SCORE] = score
-        state[TOTAL] = score
+        state[MEAN] = score
         state[BORN] = self._clock
         state[SEEN] = self._clock
         state[FROM_X : FROM_Y + 1] = boxes[:2]
@@ -207,13 +216,13 @@ class Tracker:
             return
         hits = facts[HITS, young]
         seen = state[SEEN, young] - state[BORN, young]
-        mean = state[TOTAL, young] / hits
+        mean = state[MEAN, young]
         needed = min(s.birth_ratio * self._level, s.birth_cap)
         good = (hits >= s.confirm_hits) & (seen >= s.confirm_s)
         # A weak thing that stands still may be furniture; one that walks is no furniture.
         part = state[:, young]
         walked = np.hypot(part[CX] - part[FROM_X], part[CY] - part[FROM_Y])
-        good &= (mean >= needed) | (walked >= s.walk * part[H])
+        good &= (mean >= needed) | (walked >= s.walk * np.maximum(part[H], self._height))
         facts[CONFIRMED, young[good]] = 1
 
     def _end(self) -> Optional[np.ndarray]:
@@ -272,6 +281,7 @@ class Tracker:
             "clock": self._clock,
             "interval": self._interval,
             "level": self._level,
+            "height": self._height,
             "bounds": self._bounds.copy(),
             "timestamp": self._timestamp,
         }
@@ -288,10 +298,10 @@ class Tracker:
             if rows.shape[0] != STATE_ROWS or facts.shape != (4, rows.shape[1]):
                 raise ValueError(f"arrays of shape {rows.shape} and {facts.shape}")
             when = state["timestamp"]
-            plain = [float(state[name]) for name in ("clock", "interval", "level")]
+            plain = [float(state[name]) for name in ("clock", "interval", "level", "height")]
             following = int(state["next_id"])
             when = None if when is None else float(when)
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise DataError("this is no state of a tracker", got=repr(error)) from None
         self._state, self._facts, self._next_id, self._timestamp = rows, facts, following, when
-        self._clock, self._interval, self._level = plain
+        self._clock, self._interval, self._level, self._height = plain

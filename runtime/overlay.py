@@ -1,0 +1,285 @@
+"""Detections, tracks, lines and zones drawn over a picture."""
+
+from collections import deque
+from typing import Any, Deque, Dict, Iterable, Mapping, Optional, Sequence, Tuple
+
+import numpy as np
+
+from ..core import Detections, Event, Tracks
+from .loop import Step
+from .sources.base import load_cv2
+
+Point = Tuple[float, float]
+Colour = Tuple[int, int, int]
+
+WHITE: Colour = (255, 255, 255)
+INK: Colour = (34, 28, 24)
+LINE: Colour = (60, 200, 255)
+ZONE: Colour = (230, 170, 70)
+# Distinct in hue and all light enough for dark text, in BGR.
+PALETTE: Tuple[Colour, ...] = (
+    (110, 205, 255), (120, 220, 130), (255, 190, 110), (190, 150, 255), (235, 215, 90),
+    (120, 160, 255), (140, 235, 215), (255, 160, 215), (90, 230, 240), (205, 205, 205),
+)  # fmt: skip
+TRAIL_S = 3.0
+
+
+class _Pen:
+    """Line widths and text sizes that suit the size of the picture."""
+
+    def __init__(self, image: np.ndarray) -> None:
+        self.cv2: Any = load_cv2()
+        self.image = image
+        unit = max(min(image.shape[0], image.shape[1]) / 540.0, 0.5)
+        self.width = max(round(2 * unit), 1)
+        self.text_scale = max(0.5 * unit, 0.36)
+        self.text_width = 1 if unit < 1.5 else round(unit)
+
+    def line(self, points: Any, colour: Colour, width: int, closed: bool = False) -> None:
+        # Four bits of fraction keep slow movement smooth.
+        scaled = np.round(np.asarray(points, np.float64) * 16).astype(np.int32).reshape(-1, 1, 2)
+        self.cv2.polylines(self.image, [scaled], closed, colour, max(width, 1), self.cv2.LINE_AA, 4)
+
+    def fill(self, points: Any, colour: Colour, alpha: float) -> None:
+        """A polygon through which the picture is seen."""
+        points = np.asarray(points, np.float64)
+        height, width = self.image.shape[:2]
+        left, top = np.clip(np.floor(points.min(0)).astype(int), 0, (width, height))
+        right, bottom = np.clip(np.ceil(points.max(0)).astype(int) + 1, 0, (width, height))
+        if right <= left or bottom <= top:
+            return
+        part = self.image[top:bottom, left:right]
+        over = part.copy()
+        moved = np.round((points - (left, top)) * 16).astype(np.int32)
+        self.cv2.fillPoly(over, [moved], colour, self.cv2.LINE_AA, 4)
+        self.cv2.addWeighted(over, alpha, part, 1 - alpha, 0, dst=part)
+
+    def tag(
+        self, text: str, at: Point, colour: Colour, anchor: Point = (0.0, 1.0), ink: Colour = INK
+    ) -> None:
+        """Text on a plate; `anchor` says which point of the plate, 0..1, lies `at`."""
+        cv2 = self.cv2
+        text = text.encode("ascii", "replace").decode("ascii")
+        font = cv2.FONT_HERSHEY_SIMPLEX
+        (wide, high), below = cv2.getTextSize(text, font, self.text_scale, self.text_width)
+        pad = max(round(high * 0.4), 2)
+        width, height = wide + 2 * pad, high + below // 2 + 2 * pad
+        rows, columns = self.image.shape[:2]
+        left = int(np.clip(at[0] - anchor[0] * width, 0, max(columns - width, 0)))
+        top = int(np.clip(at[1] - anchor[1] * height, 0, max(rows - height, 0)))
+        plate = self.image[top : top + height, left : left + width]
+        if not plate.size:
+            return
+        paint = np.empty_like(plate)
+        paint[:] = colour
+        cv2.addWeighted(paint, 0.85, plate, 0.15, 0, dst=plate)
+        cv2.putText(
+            self.image,
+            text,
+            (left + pad, top + pad + high),
+            font,
+            self.text_scale,
+            ink,
+            self.text_width,
+            cv2.LINE_AA,
+        )
+
+
+def _box(pen: _Pen, box: np.ndarray, colour: Colour, strong: bool = True) -> None:
+    left, top, right, bottom = (float(v) for v in box)
+    corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
+    pen.line(corners, INK, pen.width + 2, closed=True)
+    pen.line(corners, colour, pen.width if strong else 1, closed=True)
+
+
+def _class(classes: Sequence[str], class_id: int) -> str:
+    return classes[class_id] if 0 <= class_id < len(classes) else str(class_id)
+
+
+def draw_detections(
+    image: np.ndarray, detections: Detections, classes: Sequence[str] = ()
+) -> np.ndarray:
+    """Draw boxes with class and score.
+
+    Args:
+        image: `(h, w, 3)` uint8 BGR, drawn upon.
+        detections: In pixels of the image.
+        classes: Names by class id; numbers are shown for what has none.
+
+    Returns:
+        The image.
+    """
+    pen = _Pen(image)
+    for box, class_id in zip(detections.xyxy, detections.class_id):
+        _box(pen, box, PALETTE[int(class_id) % len(PALETTE)])
+    for box, score, class_id in zip(detections.xyxy, detections.score, detections.class_id):
+        text = f"{_class(classes, int(class_id))} {score:.2f}"
+        pen.tag(text, (box[0], box[1]), PALETTE[int(class_id) % len(PALETTE)])
+    return image
+
+
+def draw_tracks(
+    image: np.ndarray,
+    tracks: Tracks,
+    trails: Optional[Mapping[int, Sequence[Point]]] = None,
+) -> np.ndarray:
+    """Draw confirmed tracks with their ids; thin where a track is predicted.
+
+    Args:
+        image: `(h, w, 3)` uint8 BGR, drawn upon.
+        tracks: In pixels of the image.
+        trails: Foot points by track id, oldest first.
+
+    Returns:
+        The image.
+    """
+    pen = _Pen(image)
+    rows = np.flatnonzero(tracks.confirmed)
+    for row in rows:
+        track = int(tracks.track_id[row])
+        colour = PALETTE[track % len(PALETTE)]
+        trail = (trails or {}).get(track, ())
+        if len(trail) > 1:
+            pen.line(trail, INK, pen.width + 2)
+            pen.line(trail, colour, pen.width)
+        _box(pen, tracks.xyxy[row], colour, bool(tracks.observed[row]))
+    for row in rows:
+        track = int(tracks.track_id[row])
+        at = (float(tracks.xyxy[row, 0]), float(tracks.xyxy[row, 1]))
+        pen.tag(str(track), at, PALETTE[track % len(PALETTE)])
+    return image
+
+
+def draw_line(
+    image: np.ndarray, start: Point, end: Point, text: str, colour: Colour = LINE
+) -> np.ndarray:
+    """Draw a counting line with an arrow to its `in` side and a text.
+
+    The arrow points to the right-hand side of someone standing at `start` and looking to `end`.
+    """
+    pen = _Pen(image)
+    first, last = np.asarray(start, np.float64), np.asarray(end, np.float64)
+    along = last - first
+    length = float(np.hypot(*along))
+    if length == 0:
+        return image
+    along /= length
+    inward = np.array([-along[1], along[0]])
+    middle = (first + last) / 2
+    reach = float(np.clip(0.16 * length, 9 * pen.width, 16 * pen.width))
+    tip, head = middle + inward * reach, 0.45 * reach
+    wings = [tip - inward * head + along * head * s for s in (0.7, -0.7)]
+    for paint, more in ((INK, 2), (colour, 0)):
+        pen.line([first, last], paint, 2 * pen.width + more)
+        pen.line([middle, tip], paint, 2 * pen.width + more)
+        pen.line([wings[0], tip, wings[1]], paint, 2 * pen.width + more)
+    for point in (first, last):
+        centre = tuple(int(v) for v in np.round(point * 16))
+        radius = int(3 * pen.width * 16)
+        pen.cv2.circle(image, centre, radius + 16, INK, -1, pen.cv2.LINE_AA, 4)
+        pen.cv2.circle(image, centre, radius, colour, -1, pen.cv2.LINE_AA, 4)
+    # Opposite the arrow, where the plate covers nothing of it.
+    place = middle - inward * 5 * pen.width
+    pen.tag(text, (place[0], place[1]), colour, ((1 + inward[0]) / 2, (1 + inward[1]) / 2))
+    return image
+
+
+def draw_zone(
+    image: np.ndarray, polygon: Sequence[Point], text: str, colour: Colour = ZONE
+) -> np.ndarray:
+    """Draw a zone, see-through, with a text in its middle."""
+    pen = _Pen(image)
+    pen.fill(polygon, colour, 0.22)
+    pen.line(polygon, INK, pen.width + 2, closed=True)
+    pen.line(polygon, colour, pen.width, closed=True)
+    middle = np.asarray(polygon, np.float64).mean(axis=0)
+    pen.tag(text, (middle[0], middle[1]), colour, (0.5, 0.5))
+    return image
+
+
+class Overlay:
+    """Draws what a pipeline sees: shapes with live counts, tracks with trails, the time.
+
+    Counts come from the events `crossing` (`line`, `direction`), `entry` and `visit` (`zone`).
+
+    Args:
+        classes: Names by class id.
+        lines: `(start, end)` by name, in pixels of the picture.
+        zones: Points by name, in pixels of the picture.
+        events: Events of before a restart, to count on from.
+    """
+
+    def __init__(
+        self,
+        classes: Sequence[str] = (),
+        lines: Optional[Mapping[str, Tuple[Point, Point]]] = None,
+        zones: Optional[Mapping[str, Sequence[Point]]] = None,
+        events: Iterable[Event] = (),
+    ) -> None:
+        self.classes = classes
+        self.lines = dict(lines or {})
+        self.zones = dict(zones or {})
+        self.crossings: Dict[Tuple[str, str], int] = {}
+        self.entries: Dict[str, int] = {}
+        self.inside: Dict[str, int] = {}
+        self._trails: Dict[int, Deque[Tuple[float, float, float]]] = {}
+        self._started: Optional[float] = None
+        self.hear(events)
+
+    def hear(self, events: Iterable[Event]) -> None:
+        """Count events."""
+        for event in events:
+            payload = event.payload
+            if event.kind == "crossing":
+                key = (str(payload.get("line")), str(payload.get("direction")))
+                self.crossings[key] = self.crossings.get(key, 0) + 1
+            elif event.kind == "entry":
+                zone = str(payload.get("zone"))
+                self.entries[zone] = self.entries.get(zone, 0) + 1
+                self.inside[zone] = self.inside.get(zone, 0) + 1
+            elif event.kind == "visit":
+                zone = str(payload.get("zone"))
+                self.inside[zone] = max(self.inside.get(zone, 0) - 1, 0)
+
+    def __call__(self, step: Step) -> Optional[np.ndarray]:
+        """The annotated copy of a step's picture, or None where it has none."""
+        self.hear(step.events)
+        observation = step.observation
+        if observation is None or observation.image is None:
+            return None
+        image = observation.image.copy()
+        for name, polygon in self.zones.items():
+            counts = f"{name}  {self.inside.get(name, 0)} now  {self.entries.get(name, 0)} in all"
+            draw_zone(image, polygon, counts)
+        if step.tracks is not None:
+            self._follow(step.tracks, observation.timestamp)
+            trails = {k: [(x, y) for _, x, y in v] for k, v in self._trails.items()}
+            draw_tracks(image, step.tracks, trails)
+        else:
+            draw_detections(image, observation.detections, self.classes)
+        for name, (start, end) in self.lines.items():
+            into, out = (self.crossings.get((name, d), 0) for d in ("in", "out"))
+            draw_line(image, start, end, f"{name}  in {into}  out {out}")
+        self._time(image, observation.timestamp)
+        return image
+
+    def _follow(self, tracks: Tracks, now: float) -> None:
+        for row in np.flatnonzero(tracks.confirmed):
+            box = tracks.xyxy[row]
+            trail = self._trails.setdefault(int(tracks.track_id[row]), deque(maxlen=256))
+            trail.append((now, float(box[0] + box[2]) / 2, float(box[3])))
+        for track in list(self._trails):
+            trail = self._trails[track]
+            while trail and now - trail[0][0] > TRAIL_S:
+                trail.popleft()
+            if not trail:
+                del self._trails[track]
+
+    def _time(self, image: np.ndarray, now: float) -> None:
+        if self._started is None:
+            self._started = now if now > 1e8 else 0.0  # Unix time is shown from the start
+        seconds = max(now - self._started, 0.0)
+        minutes, rest = divmod(int(seconds * 10), 600)
+        text = f"{minutes // 60}:{minutes % 60:02}:{rest // 10:02}.{rest % 10}"
+        height = image.shape[0]
+        _Pen(image).tag(text, (0, height), INK, (0.0, 1.0), WHITE)

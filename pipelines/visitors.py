@@ -56,8 +56,15 @@ class _Trace(NamedTuple):
     vy: float
     height: float
     seen: float
-    moved: float
     person: bool
+    origin: List[float]
+
+
+class _Link(NamedTuple):
+    """A track goes on from another one: what it took over, and what it had before."""
+
+    trace: _Trace
+    origin: List[float]
 
 
 _SMOOTH_S = 0.4  # time constant of positions, velocities and heights
@@ -108,7 +115,8 @@ class VisitorCounter:
             linked=(np.bool_, (), False),
         )
         self._gone: List[_Trace] = []
-        self._follows: Dict[int, _Trace] = {}  # a track and the one that it continues
+        self._follows: Dict[int, _Link] = {}
+        self._frame = -math.inf  # time of the last frame
         self._told: Dict[int, None] = {}  # the latest ids told, oldest first
 
     def update(self, tracks: Tracks, timestamp: float) -> List[Visitor]:
@@ -118,8 +126,12 @@ class VisitorCounter:
             Tracks that are known from now on to be someone new.
         """
         visitors: List[Visitor] = []
+        # Between two frames at most: what is seen in every third frame is in sight a third of
+        # the time.
+        step = min(timestamp - self._frame, self.settings.step_s)
+        self._frame = timestamp
         if len(tracks):
-            self._sight(tracks, timestamp, visitors)
+            self._sight(tracks, timestamp, step, visitors)
         for track_id in tracks.ended.tolist():
             self._end(track_id, timestamp)
         return visitors
@@ -130,26 +142,30 @@ class VisitorCounter:
 
     def follows(self, track_id: int) -> int:
         """The track that this living track continues, or 0."""
-        trace = self._follows.get(track_id)
-        return 0 if trace is None else trace.track_id
+        link = self._follows.get(track_id)
+        return 0 if link is None else link.trace.track_id
 
     def state(self) -> Dict[str, Any]:
         """Everything remembered, as plain types and arrays."""
         return {
             "table": self._table.state(),
             "gone": [list(trace) for trace in self._gone],
-            "follows": [[k, list(trace)] for k, trace in self._follows.items()],
+            "follows": [[k, list(link.trace), link.origin] for k, link in self._follows.items()],
             "told": list(self._told),
+            "frame": self._frame,
         }
 
     def load_state(self, state: Dict[str, Any]) -> None:
         """Go on from `state`."""
         self._table.load_state(state["table"])
         self._gone = [_Trace(*row) for row in state["gone"]]
-        self._follows = {k: _Trace(*row) for k, row in state["follows"]}
+        self._follows = {k: _Link(_Trace(*row), origin) for k, row, origin in state["follows"]}
         self._told = dict.fromkeys(state["told"])
+        self._frame = state["frame"]
 
-    def _sight(self, tracks: Tracks, timestamp: float, visitors: List[Visitor]) -> None:
+    def _sight(
+        self, tracks: Tracks, timestamp: float, step: float, visitors: List[Visitor]
+    ) -> None:
         table, rule = self._table, self.settings
         seen = np.flatnonzero(tracks.observed)
         if not len(seen):
@@ -164,11 +180,12 @@ class VisitorCounter:
         walk = table["walk"][rows]
         new = np.isnan(walk[:, _FIRST])
         if new.any():
-            walk[new, :2] = timestamp
+            walk[new, _FIRST] = walk[new, _LAST] = timestamp
+            walk[new, _SEEN] = -step
             walk[new, _ORIGIN] = walk[new, _PLACE] = now[new]
         passed = timestamp - walk[:, _LAST]
         walk[:, _LAST] = timestamp
-        walk[:, _SEEN] += np.minimum(passed, rule.step_s)
+        walk[:, _SEEN] += step
         # First-order smoothing; what lags behind divided by the time constant is the velocity.
         place = walk[:, _PLACE]
         off = now - place
@@ -225,8 +242,8 @@ class VisitorCounter:
             vy,
             math.exp(size),
             float(walk[_SEEN]),
-            float(walk[_MOVED]),
             bool(self._table["person"][row]),
+            walk[_ORIGIN].tolist(),
         )
 
     def _link(self, track_id: int, row: int, timestamp: float) -> None:
@@ -253,12 +270,12 @@ class VisitorCounter:
                 best, least = trace, cost
         if best is None:
             return
-        self._follows[track_id] = best
+        self._follows[track_id] = _Link(best, walk[_ORIGIN].tolist())
         if best.track_id in table:
             table["linked"][table.row(best.track_id)] = True
         self._gone = [trace for trace in self._gone if trace is not best]
         walk[_SEEN] += best.seen
-        walk[_MOVED] = max(float(walk[_MOVED]), best.moved)
+        walk[_ORIGIN] = best.origin
         table["person"][row] = best.person
 
     def _misfit(self, trace: _Trace, first: float, x: float, y: float, height: float) -> float:
@@ -286,12 +303,10 @@ class VisitorCounter:
     def _check_links(self, here: set, timestamp: float) -> None:
         """Undo links that have turned out wrong."""
         table = self._table
-        for track_id, trace in list(self._follows.items()):
-            if track_id not in table:
-                continue
-            row = table.row(track_id)
+        for track_id, link in list(self._follows.items()):
+            trace, row = link.trace, table.row(track_id)
             if trace.track_id in here:
-                self._unlink(track_id, row, trace)
+                self._unlink(track_id, row, link)
                 continue
             age = timestamp - float(table["walk"][row, _FIRST])
             if track_id in here and _TURN_S <= age <= 2 * _TURN_S:
@@ -299,18 +314,18 @@ class VisitorCounter:
                 mine, other = math.hypot(vx, vy), math.hypot(trace.vx, trace.vy)
                 walking = min(mine, other) > _WALK * trace.height
                 if walking and vx * trace.vx + vy * trace.vy < -0.5 * mine * other:
-                    self._unlink(track_id, row, trace)
+                    self._unlink(track_id, row, link)
 
-    def _unlink(self, track_id: int, row: int, trace: _Trace) -> None:
-        table = self._table
+    def _unlink(self, track_id: int, row: int, link: _Link) -> None:
+        table, trace = self._table, link.trace
         del self._follows[track_id]
         if trace.track_id in table:
             table["linked"][table.row(trace.track_id)] = False
         walk = table["walk"][row]
-        walk[_SEEN] = max(0.0, float(walk[_SEEN]) - trace.seen)
+        walk[_SEEN] -= trace.seen
+        walk[_ORIGIN] = link.origin
         way = np.abs(walk[_PLACE] - walk[_ORIGIN])
-        walked = math.hypot(way[0], way[1]) / math.exp(walk[_PLACE][2])
-        walk[_MOVED] = max(walked, float(way[2]))
+        walk[_MOVED] = max(math.hypot(way[0], way[1]) / math.exp(walk[_PLACE][2]), float(way[2]))
         if trace.person:
             table["person"][row] = track_id in self._told
 

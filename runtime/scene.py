@@ -6,7 +6,7 @@ import numpy as np
 
 from .sources.base import load_cv2
 
-MOST = 16
+MOST = 24
 WIDEST = 960
 
 

@@ -32,8 +32,8 @@ def test_who_walks_through_vanishes():
     street = np.random.default_rng(1).integers(0, 256, (48, 64, 3), np.uint8)
     for index in range(1000):
         image = street.copy()
-        left = index * 5 % 61
-        image[10:40, left : left + 10] = 255
+        left = index * 7 % 61
+        image[10:40, left : left + 8] = 255
         scene.offer(image, index)
     assert np.array_equal(scene.picture(), street)
     assert scene.rich

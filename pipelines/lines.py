@@ -1,45 +1,70 @@
 """Counting people who cross lines: tracks in, crossings out.
 
 A crossing is a person who ends on the other side. Around each line lies a band as wide as what
-cannot be told from the boxes: a share of the person's height, or more where the person's own box
-jitters more. A track keeps the last point where it stood outside the band. Once it has settled
-outside on the other side, and the way between the two points leads through the segment, that is
-one crossing. Standing on the line, touching it and turning back, or walking round its end are none.
+cannot be told from the boxes. A track settles on a side once its foot point and the mean of its
+last foot points lie outside the band there. When it settles on the other side, and the way from
+the last point on the one side to the first one on the other leads through the segment, that is one
+crossing. Standing on the line, touching it and turning back, or walking round its end are none.
 
 All lengths are shares of the person's height and all durations are seconds, so neither the size of
 the picture nor the frame rate changes what is counted.
 """
 
-from typing import Any, Dict, List, Mapping, NamedTuple, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 import msgspec
 import numpy as np
 
-from ..core import DataError, Tracks
+from ..core import ConfigError, DataError, Tracks
 from .geometry import Line, cross
+from .table import TrackTable
 
 VERSION = 1
-_GROWTH = 64
+
+# What is kept of a track, common to all lines.
+TIME, TIME_BEFORE, X, Y, X_BEFORE, Y_BEFORE, MEAN_X, MEAN_Y = range(8)
+HEIGHT, JITTER, SPREAD, SEEN, CLASS, CONFIRMED = range(8, 14)
+# What is kept of a pair of track and line.
+ZONE, SIDE, TRUST, TURNED, LEFT_X, LEFT_Y, CLEAR_X, CLEAR_Y, CLEAR_TIME = range(9)
+
+_ALWAYS = 9  # in `watch`: no zone has this number, so the pair is looked at each time
 
 
 class LineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How a line counter tells a crossing from noise.
+    """How a line counter tells a crossing from noise: heights of the person, and seconds.
 
     Attributes:
-        tolerance: Half the width of the band around a line, in heights of the person.
-        jitter_factor: The band is at least this many times the jitter of the track's own foot
-            point (one standard deviation of its noise).
-        settle_s: Time constant in seconds of the mean position that, too, must lie outside the
-            band before a track has settled on the other side.
-        jitter_s: Time constant in seconds over which the jitter of a track is measured.
-        jitter_start: Jitter that a new track is taken to have, in heights.
+        tolerance: Half the width of the band around a line.
+        jitter_factor: The band of the foot point is at least so many times its own jitter, which
+            is the standard deviation of its noise.
+        certainty: The band of the mean is at least so many times the standard deviation of the
+            mean's noise.
+        settle_s: Time constant of the mean.
+        jitter_s: Time constant of the jitter.
+        jitter_start: Jitter that a new track is taken to have.
+        odd_height: A box that differs from the person's height by more than this share is cut or
+            merged with another; the foot point is then looked for below its top.
+        height_s: Time constant of the person's height.
+        odd_height_s: The same while boxes are odd.
     """
 
-    tolerance: float = 0.06
-    jitter_factor: float = 2.0
+    tolerance: float = 0.04
+    jitter_factor: float = 1.5
+    certainty: float = 5.0
     settle_s: float = 0.3
-    jitter_s: float = 1.0
-    jitter_start: float = 0.02
+    jitter_s: float = 3.0
+    jitter_start: float = 0.04
+    odd_height: float = 0.15
+    height_s: float = 1.0
+    odd_height_s: float = 5.0
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            lowest = 1e-6 if name.endswith("_s") else 0.0
+            if not lowest <= value < float("inf"):
+                expected = "a number above 0" if lowest else "a number from 0 up"
+                raise ConfigError(f"crossing.{name} is wrong", got=value, expected=expected)
 
 
 class Crossing(NamedTuple):
@@ -63,31 +88,6 @@ class Crossing(NamedTuple):
     timestamp: float
 
 
-# Columns of a track, common to all lines.
-_TRACK = {
-    "track_id": np.int64,
-    "class_id": np.int64,
-    "confirmed": np.bool_,
-    "seen": np.int64,  # how often it was observed, up to 3
-    "time": np.float64,
-    "time_before": np.float64,
-    "point": (np.float64, 2),
-    "point_before": (np.float64, 2),
-    "mean": (np.float64, 2),  # exponential mean of the foot point
-    "height": np.float64,
-    "jitter": np.float64,  # in heights
-}
-# Columns of a pair of track and line.
-_PAIR = {
-    "zone": np.int8,  # where the foot point was last: -1, 0 in the band, 1
-    "side": np.int8,  # the last side it was settled on; 0 for none
-    "left": (np.float64, 2),  # the last point outside the band on that side, once it has left it
-    "turned": np.bool_,  # whether it has been clear on the other side since, without settling
-    "clear": (np.float64, 2),  # the first such point
-    "clear_time": np.float64,
-}
-
-
 class LineCounter:
     """Counts the tracks that cross lines.
 
@@ -96,9 +96,9 @@ class LineCounter:
         settings: Tolerances.
     """
 
-    def __init__(self, lines: Mapping[str, Line], settings: LineSettings = LineSettings()) -> None:
+    def __init__(self, lines: Mapping[str, Line], settings: Optional[LineSettings] = None) -> None:
         self.lines: Dict[str, Line] = dict(lines)
-        self.settings = settings
+        self.settings = settings or LineSettings()
         self._names = list(self.lines)
         starts = np.array([line.start for line in self.lines.values()], float).reshape(-1, 2)
         ends = np.array([line.end for line in self.lines.values()], float).reshape(-1, 2)
@@ -108,50 +108,15 @@ class LineCounter:
         # side = point @ normals + offsets, in pixels, above 0 on the `in` side
         self._normals = np.stack((-along[:, 1], along[:, 0])) / length
         self._offsets = -(starts * self._normals.T).sum(axis=1)
-        self._slots: Dict[int, int] = {}
-        self._free: List[int] = []
-        self._held: Dict[int, List[Crossing]] = {}
-        self._allocate(_GROWTH)
-
-    # -- columns ------------------------------------------------------------------------------
-
-    def _allocate(self, capacity: int) -> None:
-        def column(spec, *shape):
-            dtype, extra = spec if isinstance(spec, tuple) else (spec, None)
-            return np.zeros(shape if extra is None else shape + (extra,), dtype)
-
         n = len(self._names)
-        self._track = {name: column(spec, capacity) for name, spec in _TRACK.items()}
-        self._pair = {name: column(spec, capacity, n) for name, spec in _PAIR.items()}
-        self._free = list(range(capacity - 1, -1, -1))
-
-    def _grow(self) -> None:
-        used = len(self._track["track_id"])
-        track, pair, free = self._track, self._pair, self._free
-        self._allocate(used * 2)
-        for old, new in ((track, self._track), (pair, self._pair)):
-            for name, values in old.items():
-                new[name][:used] = values
-        self._free = list(range(used * 2 - 1, used - 1, -1)) + free
-
-    def _rows(self, track_ids: List[int]) -> np.ndarray:
-        """The slot of each track; a new one for a track never seen."""
-        slots = self._slots
-        rows = []
-        for track_id in track_ids:
-            slot = slots.get(track_id)
-            if slot is None:
-                if not self._free:
-                    self._grow()
-                slot = slots[track_id] = self._free.pop()
-                self._track["track_id"][slot] = track_id
-                self._track["seen"][slot] = 0
-                for name in ("zone", "side", "turned"):
-                    self._pair[name][slot] = 0
-            rows.append(slot)
-        return np.array(rows, np.intp)
-
-    # -- update -------------------------------------------------------------------------------
+        # Of two lines that meet, the point where they do belongs to one.
+        self._takes_start = np.array([a.start < a.end for a in self.lines.values()], bool)
+        self._table = TrackTable(
+            track=(np.float64, (CONFIRMED + 1,), 0.0),
+            pair=(np.float64, (n, CLEAR_TIME + 1), 0.0),
+            watch=(np.int8, (n,), 0),
+        )
+        self._held: Dict[int, List[Crossing]] = {}
 
     def update(self, tracks: Tracks, timestamp: float) -> List[Crossing]:
         """Crossings that the tracks of this moment bring.
@@ -164,18 +129,29 @@ class LineCounter:
             timestamp: Seconds, never going backwards.
 
         Returns:
-            The crossings, in the order of rows and lines.
+            The crossings, in the order of the tracks' rows and the lines.
         """
         told: List[Crossing] = []
         if not self._names:
             return told
-        seen = tracks.observed
-        if seen.any():
-            rows = self._rows(tracks.track_id[seen].tolist())
-            self._track["class_id"][rows] = tracks.class_id[seen]
-            self._track["confirmed"][rows] |= tracks.confirmed[seen]
-            self._move(rows, tracks.xyxy[seen].astype(np.float64), float(timestamp))
-            told += self._decide(rows)
+        ids, boxes = tracks.track_id, tracks.xyxy
+        class_id, confirmed = tracks.class_id, tracks.confirmed
+        if not tracks.observed.all():
+            seen = tracks.observed
+            ids, boxes, class_id, confirmed = (
+                ids[seen],
+                boxes[seen],
+                class_id[seen],
+                confirmed[seen],
+            )
+        if len(ids):
+            track_ids = ids.tolist()
+            rows = self._table.rows(track_ids)
+            state = self._move(rows, boxes.astype(np.float64), float(timestamp))
+            state[:, CLASS] = class_id
+            np.maximum(state[:, CONFIRMED], confirmed, out=state[:, CONFIRMED])
+            self._table["track"][rows] = state
+            self._decide(rows, state, track_ids, told)
         if self._held:
             for track_id in tracks.track_id[tracks.confirmed].tolist():
                 told += self._held.pop(track_id, ())
@@ -184,138 +160,171 @@ class LineCounter:
         return told
 
     def finish(self) -> List[Crossing]:
-        """Crossings of tracks that had not settled yet when the source ended."""
+        """Crossings of tracks that stood on the other side when the source ended."""
         told: List[Crossing] = []
-        for track_id in sorted(self._slots):
+        for track_id in sorted(self._table.ids()):
             told += self._end(track_id)
         return told
 
-    def _end(self, track_id: int) -> List[Crossing]:
-        """Forget a track. Where it stood clear on the other side at last, it has crossed."""
-        slot = self._slots.pop(track_id, None)
-        if slot is None:
-            return []
-        self._free.append(slot)
-        self._held.pop(track_id, None)
-        if not self._track["confirmed"][slot]:
-            return []
-        pair = self._pair
-        at_last = pair["turned"][slot] & (pair["zone"][slot] == -pair["side"][slot])
-        told = [self._cross(slot, line) for line in np.flatnonzero(at_last).tolist()]
-        return [crossing for crossing in told if crossing is not None]
+    def _move(self, rows: np.ndarray, boxes: np.ndarray, timestamp: float) -> np.ndarray:
+        """The tracks' columns with new boxes taken in: foot point, height, mean and jitter."""
+        settings = self.settings
+        state = self._table["track"][rows]
+        seen = state[:, SEEN]
+        first = seen == 0
+        elapsed = timestamp - state[:, TIME]
+        before, older = state[:, X : Y + 1].copy(), state[:, X_BEFORE : Y_BEFORE + 1].copy()
 
-    def _move(self, rows: np.ndarray, boxes: np.ndarray, timestamp: float) -> None:
-        """Take over new boxes: foot points, heights, means and jitter."""
-        track, settings = self._track, self.settings
-        point = np.stack(((boxes[:, 0] + boxes[:, 2]) * 0.5, boxes[:, 3]), axis=1)
-        height = boxes[:, 3] - boxes[:, 1]
-        seen = track["seen"][rows]
-        first, third = seen == 0, seen >= 2
-        before, time_before = track["point"][rows], track["time"][rows]
-        older, time_older = track["point_before"][rows], track["time_before"][rows]
-        elapsed = np.where(first, 0.0, timestamp - time_before)
+        # Legs that are hidden cut the box from below: its top stays and its bottom jumps. Then the
+        # foot point is where the top and the person's height say. Where the top jumps instead
+        # (a raised arm, someone bending down) the bottom is right.
+        top, bottom = boxes[:, 1], boxes[:, 3]
+        tall = bottom - top
+        height = np.where(first, tall, state[:, HEIGHT])
+        change = tall - height
+        odd = np.abs(change) > settings.odd_height * height
+        if odd.any():
+            from_bottom = (bottom - before[:, 1]) ** 2
+            from_top = (top + height - before[:, 1]) ** 2
+            share = np.where(odd, from_bottom / (from_bottom + from_top + 1e-12), 0.0)
+            bottom = bottom - share * change
+        time_constant = np.where(odd, settings.odd_height_s, settings.height_s)
+        height = height + (1 - np.exp(-elapsed / time_constant)) * change
+        point = np.stack(((boxes[:, 0] + boxes[:, 2]) * 0.5, bottom), axis=1)
+
         # How far the middle one of the last three points lies off the way between the others. For
-        # independent noise of deviation d in x and y its mean square is 2 d² (1 + w² + (1 - w)²).
-        span = timestamp - time_older
-        weight = (time_before - time_older) / np.where(span > 0, span, 1.0)
+        # independent noise of deviation d in x and in y its mean square is
+        # 2 d² (1 + w² + (1 - w)²), with w the middle one's share of the time between the others.
+        span = timestamp - state[:, TIME_BEFORE]
+        usable = (seen >= 2) & (span > 0)
+        weight = (state[:, TIME] - state[:, TIME_BEFORE]) / np.where(usable, span, 1.0)
         off = before - older - (point - older) * weight[:, None]
-        noise = np.sqrt((off * off).sum(axis=1) / (2 + 2 * weight**2 + 2 * (1 - weight) ** 2))
-        noise = np.minimum(noise / height, 0.25)
-        gain = np.where(third & (span > 0), 1 - np.exp(-elapsed / settings.jitter_s), 0.0)
-        jitter = np.where(first, settings.jitter_start, track["jitter"][rows])
-        jitter += gain * (noise - jitter)
-        gain = np.where(first, 1.0, 1 - np.exp(-elapsed / settings.settle_s))
-        mean = track["mean"][rows]
-        track["mean"][rows] = mean + gain[:, None] * (point - mean)
-        track["jitter"][rows] = jitter
-        track["height"][rows] = height
-        track["point_before"][rows], track["time_before"][rows] = before, time_before
-        track["point"][rows], track["time"][rows] = point, timestamp
-        track["seen"][rows] = np.minimum(seen + 1, 3)
+        scale = 2 * (1 + weight**2 + (1 - weight) ** 2)
+        noise = np.sqrt((off * off).sum(axis=1) / scale) / height
+        # The start value weighs as much as one measurement, then early ones all weigh the same.
+        gain = np.maximum(1 / (seen + 2), 1 - np.exp(-elapsed / settings.jitter_s))
+        jitter = np.where(first, settings.jitter_start, state[:, JITTER])
+        jitter += np.where(usable, gain, 0.0) * (np.minimum(noise, 0.25) - jitter)
 
-    def _decide(self, rows: np.ndarray) -> List[Crossing]:
-        """Which pairs of track and line have now crossed."""
-        track, pair, settings = self._track, self._pair, self.settings
-        band = track["height"][rows] * np.maximum(
-            settings.tolerance, settings.jitter_factor * track["jitter"][rows]
-        )
+        # The mean's noise has `spread` times the variance of a single point's.
+        gain = np.maximum(1 / (seen + 1), 1 - np.exp(-elapsed / settings.settle_s))
+        state[:, MEAN_X : MEAN_Y + 1] += gain[:, None] * (point - state[:, MEAN_X : MEAN_Y + 1])
+        state[:, SPREAD] = (1 - gain) ** 2 * state[:, SPREAD] + gain**2
+        state[:, JITTER] = jitter
+        state[:, HEIGHT] = height
+        state[:, X_BEFORE : Y_BEFORE + 1] = before
+        state[:, TIME_BEFORE] = state[:, TIME]
+        state[:, X : Y + 1] = point
+        state[:, TIME] = timestamp
+        state[:, SEEN] = np.minimum(seen + 1, 1e6)
+        return state
+
+    def _decide(
+        self, rows: np.ndarray, state: np.ndarray, track_ids: List[int], told: List[Crossing]
+    ) -> None:
+        """Find the pairs of track and line that have now crossed and tell or hold them."""
+        settings, table = self.settings, self._table
+        jitter = state[:, JITTER]
+        band = np.maximum(settings.tolerance, settings.jitter_factor * jitter) * state[:, HEIGHT]
         band = band[:, None]
-        distance = track["point"][rows] @ self._normals + self._offsets
-        zone = (distance > band).astype(np.int8) - (distance < -band).astype(np.int8)
-        was = pair["zone"][rows]
-        side = pair["side"][rows]
-        turned = pair["turned"][rows]
+        distance = state[:, X : Y + 1] @ self._normals + self._offsets
+        zones = (distance > band).astype(np.int8) - (distance < -band)
         # Most pairs stay where they were; only the few others need work.
-        row, line = np.nonzero((zone != was) | turned)
-        told: List[Crossing] = []
+        row, line = np.nonzero(zones != table["watch"][rows])
         if len(row) == 0:
-            return told
-        slot, zone, was, side = rows[row], zone[row, line], was[row, line], side[row, line]
-        turned = turned[row, line]
-        pair["zone"][slot, line] = zone
-        # Newly outside and never settled before: that is the side.
-        new = (side == 0) & (zone != 0)
-        pair["side"][slot[new], line[new]] = zone[new]
-        # Leaving the settled side: the point before was the last one there.
-        leaves = (side != 0) & (was == side) & (zone != side)
-        s, k = slot[leaves], line[leaves]
-        pair["left"][s, k] = track["point_before"][s]
-        back = (side != 0) & (zone == side)
-        pair["turned"][slot[back], line[back]] = False
+            return
+        track, slot = state[row], rows[row]
+        pair = table["pair"][slot, line]
+        zone = zones[row, line].astype(np.float64)
+        mean = (track[:, MEAN_X : MEAN_Y + 1] * self._normals.T[line]).sum(axis=1)
+        reach = (mean + self._offsets[line]) * zone / track[:, HEIGHT]
+        # How sure it is that the person is on the side of its zone: in standard deviations.
+        sure = np.where(reach > settings.tolerance, reach / np.sqrt(track[:, SPREAD]), 0.0)
+        needed = settings.certainty * track[:, JITTER]
+
+        side = np.where(pair[:, SIDE] == 0, zone, pair[:, SIDE])
+        home = (side != 0) & (zone == side)
+        # A side once settled stays so; before, the surest moment there counts, by the jitter
+        # that is known by now.
+        trust = np.where(home, np.maximum(pair[:, TRUST], sure), pair[:, TRUST])
+        trust[home & (trust > needed)] = np.inf
+        leaves = (pair[:, ZONE] == side) & ~home & (side != 0)
+        pair[leaves, LEFT_X : LEFT_Y + 1] = track[leaves, X_BEFORE : Y_BEFORE + 1]
+        turned = (pair[:, TURNED] != 0) & ~home
         over = (side != 0) & (zone == -side)
         fresh = over & ~turned
-        s, k = slot[fresh], line[fresh]
-        pair["turned"][s, k] = True
-        pair["clear"][s, k] = track["point"][s]
-        pair["clear_time"][s, k] = track["time"][s]
-        mean = (track["mean"][slot] * self._normals.T[line]).sum(axis=1) + self._offsets[line]
-        settled = over & (mean * zone > band[row, 0])
-        for s, k in zip(slot[settled].tolist(), line[settled].tolist()):
-            crossing = self._cross(s, k)
-            if crossing is None:
-                continue
-            if track["confirmed"][s]:
+        pair[fresh, CLEAR_X : CLEAR_Y + 1] = track[fresh, X : Y + 1]
+        pair[fresh, CLEAR_TIME] = track[fresh, TIME]
+        settles = over & (sure > needed)
+        crossed = settles & (trust > needed)
+        turned = (turned | fresh) & ~settles
+        pair[:, ZONE] = zone
+        pair[:, SIDE] = np.where(settles, zone, side)
+        pair[:, TRUST] = trust = np.where(settles, np.inf, trust)
+        pair[:, TURNED] = turned
+        table["pair"][slot, line] = pair
+        table["watch"][slot, line] = np.where(turned | (trust <= needed), _ALWAYS, zone)
+        for i in np.flatnonzero(crossed).tolist():
+            crossing = self._cross(track_ids[row[i]], int(line[i]), track[i], pair[i], zone[i])
+            if crossing is not None and track[i, CONFIRMED]:
                 told.append(crossing)
-            else:
+            elif crossing is not None:
                 self._held.setdefault(crossing.track_id, []).append(crossing)
+
+    def _end(self, track_id: int) -> List[Crossing]:
+        """Forget a track. One that stood clear on the other side at last has crossed."""
+        table = self._table
+        self._held.pop(track_id, None)
+        if track_id not in table:
+            return []
+        row = table.row(track_id)
+        track, pair = table["track"][row].copy(), table["pair"][row].copy()
+        table.drop(track_id)
+        turned = np.flatnonzero(pair[:, TURNED])
+        if not track[CONFIRMED] or len(turned) == 0:
+            return []
+        # It had no time to settle, so its last point alone must be as sure as a mean would be.
+        needed = self.settings.certainty * track[JITTER]
+        band = max(self.settings.tolerance, needed) * track[HEIGHT]
+        distance = track[X : Y + 1] @ self._normals + self._offsets
+        told = []
+        for line in turned.tolist():
+            side = -pair[line, SIDE]
+            if distance[line] * side > band and pair[line, TRUST] > needed:
+                crossing = self._cross(track_id, line, track, pair[line], side)
+                told += [crossing] if crossing is not None else []
         return told
 
-    def _cross(self, slot: int, line: int):
-        """Settle a track on the other side; the crossing, or None for a way round the end."""
-        track, pair = self._track, self._pair
-        side = -int(pair["side"][slot, line])
-        pair["side"][slot, line] = side
-        pair["turned"][slot, line] = False
+    def _cross(
+        self, track_id: int, line: int, track: np.ndarray, pair: np.ndarray, side: float
+    ) -> Optional[Crossing]:
+        """The crossing to `side`, or None where the way leads round an end of the segment."""
         start, along = self._starts[line], self._along[line]
-        left, clear = pair["left"][slot, line], pair["clear"][slot, line]
+        left, clear = pair[LEFT_X : LEFT_Y + 1], pair[CLEAR_X : CLEAR_Y + 1]
         step = clear - left
-        # left + share * step lies on the straight line, `position` of the way along the segment
+        # Where the ways meet: left + share * step = start + position * along
         ahead = cross(along[0], along[1], step[0], step[1])
         share = cross(along[0], along[1], start[0] - left[0], start[1] - left[1]) / ahead
         point = left + share * step
         position = ((point - start) * along).sum() / (along * along).sum()
-        if not 0 <= position <= 1:
+        takes_start = self._takes_start[line]
+        if not (0 <= position < 1 if takes_start else 0 < position <= 1):
             return None
         return Crossing(
             line=self._names[line],
             direction="in" if side > 0 else "out",
-            track_id=int(track["track_id"][slot]),
-            class_id=int(track["class_id"][slot]),
+            track_id=track_id,
+            class_id=int(track[CLASS]),
             point=(float(point[0]), float(point[1])),
-            timestamp=float(pair["clear_time"][slot, line]),
+            timestamp=float(pair[CLEAR_TIME]),
         )
 
-    # -- state --------------------------------------------------------------------------------
-
     def state(self) -> Dict[str, Any]:
-        """Everything that `load_state` needs, as plain types and arrays; flat in size."""
-        slots = sorted(self._slots.items())
-        rows = np.array([slot for _, slot in slots], np.intp)
+        """All that `load_state` needs, as plain types and arrays; as big as the tracks alive."""
         return {
             "version": VERSION,
-            "lines": {name: [*line.start, *line.end] for name, line in self.lines.items()},
-            "track": {name: values[rows] for name, values in self._track.items()},
-            "pair": {name: values[rows] for name, values in self._pair.items()},
+            "lines": self._shapes(),
+            "table": self._table.state(),
             "held": [[*c[:4], *c.point, c.timestamp] for held in self._held.values() for c in held],
         }
 
@@ -325,30 +334,24 @@ class LineCounter:
         Raises:
             DataError: It was written for other lines or by another version.
         """
-        lines = {name: [*line.start, *line.end] for name, line in self.lines.items()}
         if state.get("version") != VERSION:
             raise DataError(
                 "the state of a line counter is of another version",
                 got=state.get("version"),
                 expected=VERSION,
             )
-        if {name: list(line) for name, line in state["lines"].items()} != lines:
+        # Columns stand in the order of the lines, so that must be the same, too.
+        given = [[name, list(shape)] for name, shape in state["lines"].items()]
+        mine = [[name, shape] for name, shape in self._shapes().items()]
+        if given != mine:
             raise DataError(
-                "the state of a line counter was written for other lines",
-                got=state["lines"],
-                expected=lines,
+                "the state of a line counter was written for other lines", got=given, expected=mine
             )
-        ids = np.asarray(state["track"]["track_id"]).tolist()
-        capacity = _GROWTH
-        while capacity < len(ids):
-            capacity *= 2
-        self._allocate(capacity)
-        self._slots = {}
-        rows = self._rows(ids)
-        for mine, given in ((self._track, state["track"]), (self._pair, state["pair"])):
-            for name in mine:
-                mine[name][rows] = given[name]
+        self._table.load_state(state["table"])
         self._held = {}
         for name, direction, track_id, class_id, x, y, timestamp in state["held"]:
             crossing = Crossing(name, direction, track_id, class_id, (x, y), timestamp)
             self._held.setdefault(track_id, []).append(crossing)
+
+    def _shapes(self) -> Dict[str, List[float]]:
+        return {name: [*line.start, *line.end] for name, line in self.lines.items()}

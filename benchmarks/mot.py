@@ -49,7 +49,7 @@ def evaluate(
     except ImportError:
         raise MissingDependency(
             "TrackEval is not installed, and it measures the accuracy",
-            remedy="pip install 'edgelane[bench]'",
+            remedy="install it with pip install 'edgelane[bench]'",
         ) from None
     truth_ids, truth_number = _renumbered("truth", truth)
     found_ids, found_number = _renumbered("tracks", found)

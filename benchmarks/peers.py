@@ -106,7 +106,7 @@ def peer_trackers() -> Dict[str, Callable[[float], Any]]:
         raise MissingDependency(
             "None of the peers to measure against is installed",
             expected="trackers, supervision or norfair",
-            remedy="pip install 'edgelane[peers]', best in an environment of its own",
+            remedy="install them with pip install 'edgelane[peers]'",
         )
     return peers
 

@@ -1,6 +1,6 @@
 """Which detection belongs to which track: sparse pairs, their costs, and the best assignment."""
 
-from typing import Tuple
+from typing import Tuple, Union
 
 import numpy as np
 
@@ -31,7 +31,7 @@ def near(
     return rows, columns
 
 
-def overlap(a: np.ndarray, b: np.ndarray, buffer=0.0) -> np.ndarray:
+def overlap(a: np.ndarray, b: np.ndarray, buffer: Union[float, np.ndarray] = 0.0) -> np.ndarray:
     """IoU of boxes `(>=4, k)` with boxes `(4, k)`, pair by pair, both widened by the buffer.
 
     A buffer of 0.3 widens a box by 0.3 of its width and height on every side (C-BIoU).

@@ -11,12 +11,14 @@ from .association import assign, near, overlap
 from .motion import CX, CY, PP, H, W
 from .settings import TrackerSettings
 
-# Rows of the state beyond the motion: last score, mean of recent scores, time of birth and of the last
-# sight on the tracker's own clock.
+# Rows of the state beyond the motion: last score, mean of recent scores, time of birth and of the
+# last sight on the tracker's own clock, where it was born.
 SCORE, MEAN, BORN, SEEN, FROM_X, FROM_Y = range(motion.ROWS, motion.ROWS + 6)
 STATE_ROWS = motion.ROWS + 6
 # Rows of whole numbers.
 ID, CLASS, HITS, CONFIRMED = range(4)
+# Seconds between frames beyond which nothing is stretched to suit them.
+SLOWEST = 2.0
 
 
 class Tracker:
@@ -56,62 +58,57 @@ class Tracker:
         if not math.isfinite(timestamp):
             raise DataError("the timestamp of a frame must be finite seconds", got=timestamp)
         s = self.settings
-        self._advance(timestamp)
-        state, facts = self._state, self._facts
-
+        gone = self._advance(timestamp)
         boxes = detections.xyxy.T.astype(float)
         found = np.empty_like(boxes)
         found[:2] = (boxes[:2] + boxes[2:]) / 2
         found[2:] = boxes[2:] - boxes[:2]
-        score = detections.score.astype(float)
-        kind = detections.class_id
-
-        n, m = state.shape[1], found.shape[1]
-        if m:
-            self._bounds[:2] = np.minimum(self._bounds[:2], boxes[:2].min(axis=1))
-            self._bounds[2:] = np.maximum(self._bounds[2:], boxes[2:].max(axis=1))
+        score, kind = detections.score.astype(float), detections.class_id
+        if len(score):
+            np.minimum(self._bounds[:2], boxes[:2].min(axis=1), out=self._bounds[:2])
+            np.maximum(self._bounds[2:], boxes[2:].max(axis=1), out=self._bounds[2:])
             if self._level == 0:
                 self._level = float(score.max())
         matched, crowd = self._match(found, score, kind)
-        free = np.ones(m, bool)
-        hit = (matched >= 0).nonzero()[0]
-        at = matched[hit]
-        free[at] = False
-        if len(hit):
-            motion.correct(state, hit, found[:, at], 1 + s.crowd_noise * crowd[at], s)
-            state[SCORE, hit] = score[at]
-            state[SEEN, hit] = self._clock
-            facts[HITS, hit] += 1
-            step = 1 - math.exp(-self._interval / max(s.mean_s, 1e-3))
-            step = np.maximum(1 / facts[HITS, hit], step)
-            state[MEAN, hit] += step * (score[at] - state[MEAN, hit])
-            self._learn(hit[facts[CONFIRMED, hit] > 0])
-
-        newborn = self._births(found, score, kind, free, at)
+        rows = (matched >= 0).nonzero()[0]
+        taken = matched[rows]
+        if len(rows):
+            doubt = 1 + s.crowd_noise * crowd[taken]
+            motion.correct(self._state, rows, found[:, taken], doubt, s)
+            self._see(rows, score[taken])
+        free = score >= s.low_score
+        free[taken] = False
+        newborn = self._new(found, kind, free.nonzero()[0], taken)
         if len(newborn):
             self._add(found[:, newborn], score[newborn], kind[newborn])
             matched = np.concatenate([matched, newborn])
         self._confirm()
-        ended = self._end()
-        if ended is not None:
-            keep = ~ended
-            gone = self._facts[ID, ended]
-            self._state = self._state[:, keep]
-            self._facts = self._facts[:, keep]
-            matched = matched[keep]
-        else:
-            gone = np.zeros(0, np.int64)
         return self._tracks(detections, matched, gone)
 
-    def _advance(self, timestamp: float) -> None:
+    def _advance(self, timestamp: float) -> np.ndarray:
+        """Bring all tracks to this moment. Returns the ids of those that ended."""
+        s = self.settings
         dt = 0.0 if self._timestamp is None else max(0.0, timestamp - self._timestamp)
         self._timestamp = float(timestamp)
         self._clock += dt
-        if 0 < dt:
-            # The usual interval, so that durations never fall below what frames can show.
+        if dt > 0:
+            # The usual interval: a duration is never shorter than what so few frames can show.
             usual = self._interval
-            self._interval = dt if usual == 0 else usual + 0.1 * (min(dt, 3 * usual) - usual)
-        motion.predict(self._state, dt, self.settings)
+            change = (min(dt, 3 * usual) - usual) / 10 if usual else min(dt, SLOWEST)
+            self._interval = min(usual + change, SLOWEST)
+        patience = np.where(
+            self._facts[CONFIRMED] > 0,
+            max(s.lost_s, 3.5 * self._interval),
+            max(s.tentative_s, 1.5 * self._interval),
+        )
+        keep = self._clock - self._state[SEEN] <= patience
+        if keep.all():
+            gone = np.zeros(0, np.int64)
+        else:
+            gone = self._facts[ID, ~keep]
+            self._state, self._facts = self._state[:, keep], self._facts[:, keep]
+        motion.predict(self._state, dt, s)
+        return gone
 
     def _match(
         self, found: np.ndarray, score: np.ndarray, kind: np.ndarray
@@ -150,7 +147,6 @@ class Tracker:
         similarity, known = similarity[good], known[good]
 
         strong = score >= s.high_ratio * self._level
-        fresh = confirmed & ~lost
         free = np.ones(m, bool)
         for tracks, detections in (
             (~lost, strong),
@@ -169,27 +165,47 @@ class Tracker:
             crowd[columns[use]] -= similarity[use] * known[use]
         return matched, crowd
 
-    def _learn(self, rows: np.ndarray) -> None:
-        """Follow the usual score and height of the confirmed tracks seen now."""
-        if len(rows) == 0:
-            return
-        step = 1 - math.exp(-self._interval / max(self.settings.level_s, 1e-3))
-        off = self._state[SCORE, rows] - self._level
-        # An expectile: scores above pull four times as strongly, so the level is that of objects
-        # that are seen well, however many are half hidden.
-        self._level += step * float(np.where(off > 0, 4 * off, off).mean()) / 2.5
-        height = float(self._state[H, rows].mean())
-        self._height += (step if self._height else 1.0) * (height - self._height)
+    def _see(self, rows: np.ndarray, score: np.ndarray) -> None:
+        """Note that the tracks `rows` were seen now, and what is usual in this scene."""
+        state, facts, s = self._state, self._facts, self.settings
+        facts[HITS, rows] += 1
+        state[SEEN, rows] = self._clock
+        state[SCORE, rows] = score
+        step = np.maximum(1 / facts[HITS, rows], self._share(s.mean_s))
+        state[MEAN, rows] += step * (score - state[MEAN, rows])
 
-    def _births(self, found, score, kind, free, taken) -> np.ndarray:
-        s = self.settings
-        index = (free & (score >= s.low_score)).nonzero()[0]
-        if len(index) == 0 or len(taken) == 0:
-            return index
-        a, b = found[:, index], found[:, taken]
-        common = overlap(a[:, :, None], b[:, None, :])
-        common *= kind[index][:, None] == kind[taken]
-        return index[common.max(axis=1) < s.birth_overlap]
+        sure = rows[facts[CONFIRMED, rows] > 0]
+        if len(sure):
+            off = state[SCORE, sure] - self._level
+            # An expectile: scores above pull four times as strongly, so the level is that of
+            # objects that are seen well, however many are half hidden.
+            pull = float(np.where(off > 0, 4 * off, off).mean()) / 2.5
+            self._level += self._share(s.level_s) * pull
+            height = float(state[H, sure].mean())
+            self._height += (self._share(s.level_s) if self._height else 1) * (
+                height - self._height
+            )
+        else:
+            # Nobody is sure: the level comes down to what there is, or a weak evening after a
+            # bright day would never have a track.
+            steady = rows[facts[HITS, rows] >= s.confirm_hits]
+            if len(steady):
+                off = float(state[MEAN, steady].max()) - self._level
+                self._level += self._share(s.level_s / 4) * off
+
+    def _share(self, duration: float) -> float:
+        """How much of a mean over `duration` seconds one frame changes."""
+        return 1 - math.exp(-self._interval / max(duration, 1e-3))
+
+    def _new(
+        self, found: np.ndarray, kind: np.ndarray, free: np.ndarray, taken: np.ndarray
+    ) -> np.ndarray:
+        """Which of the `free` detections are new objects, no duplicates of `taken` ones."""
+        if len(free) == 0 or len(taken) == 0:
+            return free
+        common = overlap(found[:, free, None], found[:, None, taken])
+        common *= kind[free, None] == kind[taken]
+        return free[common.max(axis=1) < self.settings.birth_overlap]
 
     def _add(self, boxes: np.ndarray, score: np.ndarray, kind: np.ndarray) -> None:
         n = len(score)
@@ -224,17 +240,6 @@ class Tracker:
         walked = np.hypot(part[CX] - part[FROM_X], part[CY] - part[FROM_Y])
         good &= (mean >= needed) | (walked >= s.walk * np.maximum(part[H], self._height))
         facts[CONFIRMED, young[good]] = 1
-
-    def _end(self) -> Optional[np.ndarray]:
-        s = self.settings
-        unseen = self._clock - self._state[SEEN]
-        patience = np.where(
-            self._facts[CONFIRMED] > 0,
-            max(s.lost_s, 3.5 * self._interval),
-            max(s.tentative_s, 1.5 * self._interval),
-        )
-        ended = unseen > patience
-        return ended if ended.any() else None
 
     def _inside(self, part: np.ndarray) -> np.ndarray:
         """The share of each box that lies within the picture, as far as it is known."""

@@ -122,7 +122,7 @@ def _time_chart(
 ) -> TimeChart:
     low, high, width = span
     top = max(max(mean, highest or 0.0) for _, mean, highest, _ in rows)
-    y_ticks = ticks(0.0, max(top, 1.0), COUNT_TICKS, 4)
+    y_ticks = ticks(0.0, max(top, 1.0), COUNT_TICKS, 5)
     top = max(top, y_ticks[-1], 1.0) * 1.06
 
     def x(time: float) -> float:

@@ -100,7 +100,8 @@ class Overlay:
         zones: `points` of each polygon.
         lines: `(x1, y1, x2, y2)` of each line.
         arrows: SVG path of the arrow of each line, to its `in` side.
-        labels: Names.
+        labels: Names, or numbers where names would not fit.
+        key: What the numbers stand for; empty where names stand themselves.
     """
 
     size: Tuple[float, float]
@@ -108,6 +109,11 @@ class Overlay:
     lines: Tuple[Tuple[str, str, str, str], ...]
     arrows: Tuple[str, ...]
     labels: Tuple[Label, ...]
+    key: Tuple[Tuple[str, str], ...] = ()
+
+
+MOST_NAMES, LONGEST_NAME = 6, 18
+"""Up to so many names of so many letters stand on the picture; past that, numbers do."""
 
 
 def overlay(shapes: Dict[str, Any], size: Tuple[float, float]) -> Overlay:
@@ -148,9 +154,13 @@ def overlay(shapes: Dict[str, Any], size: Tuple[float, float]) -> Overlay:
             (start[0] - ny * past, start[1] + nx * past),
         ]
         names.append((name, "line", [*ends, (x - nx * away, y - ny * away)]))
+    key: List[Tuple[str, str]] = []
+    if len(names) > MOST_NAMES or any(len(name) > LONGEST_NAME for name, _, _ in names):
+        key = [(str(i), name) for i, (name, _, _) in enumerate(names, 1)]
+        names = [(str(i), kind, places) for i, (_, kind, places) in enumerate(names, 1)]
     for name, kind, places in names:
         _place(labels, name, kind, places, size, taken)
-    return Overlay(size, tuple(zones), tuple(lines), tuple(arrows), tuple(labels))
+    return Overlay(size, tuple(zones), tuple(lines), tuple(arrows), tuple(labels), tuple(key))
 
 
 def _named(value: Any) -> Sequence[Tuple[str, Dict[str, Any]]]:

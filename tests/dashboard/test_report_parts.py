@@ -156,6 +156,16 @@ def test_the_arrow_points_to_the_right_of_who_looks_along_the_line():
     assert drawn.lines == (("0", "50", "100", "50"),)
 
 
+def test_long_or_many_names_become_numbers_with_a_key():
+    line = {"from": [0, 50], "to": [100, 50]}
+    few = overlay({"lines": {"door": line}}, (100.0, 100.0))
+    assert few.key == () and "door" in [x.text for x in few.labels]
+    name = "the door behind the second escalator"
+    drawn = overlay({"lines": {name: line}}, (100.0, 100.0))
+    assert drawn.key == (("1", name),)
+    assert sorted(x.text for x in drawn.labels) == ["1", "in"]
+
+
 def test_shapes_that_cannot_be_drawn_are_left_out():
     shapes = {
         "lines": {"a": {"from": [1, 1], "to": [1, 1]}, "b": {"from": "x"}, "c": 3},

@@ -2,21 +2,22 @@
 
 import contextlib
 import os
-import re
+import threading
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple, Union
 
 import msgspec
 
 from ...core import ConfigError, Pipeline, UsageError
 from ...runtime.config import CameraConfig, Config, load_config, resolve_path
-from ...runtime.loop import Sink, Step, Stream, run_loop
-from ...runtime.mot import DetectionsWriter, TracksWriter, read_mot
+from ...runtime.loop import Stream, run_loop
+from ...runtime.mot import read_mot
 from ...runtime.progress import Progress
 from ...runtime.replay import Replay
 from ...runtime.stats import RunStats
 from ..registry import camera_settings, pipeline_class
 from .folder import PathLike, Summary, open_journal, refuse_finished, write_summary
+from .sinks import Wanted, open_sinks
 
 ConfigLike = Union[PathLike, Mapping[str, Any], Config]
 
@@ -98,12 +99,9 @@ def run(
             detector.classes,
             identity,
             facts,
-            video=video,
-            show=show,
-            tracks=tracks,
-            detections=detections,
-            overwrite=overwrite,
-            progress=progress,
+            Wanted(tracks, detections, video, show),
+            overwrite,
+            progress,
         )
 
 
@@ -162,9 +160,9 @@ def replay(
             job.config.classes or (),
             {**facts, "detections": str(detections)},
             facts,
-            tracks=tracks,
-            overwrite=overwrite,
-            progress=progress,
+            Wanted(tracks),
+            overwrite,
+            progress,
         )
 
 
@@ -189,13 +187,9 @@ class _Job:
         classes: Sequence[str],
         identity: Mapping[str, Any],
         facts: Mapping[str, Any],
-        *,
-        video: Optional[PathLike] = None,
-        show: bool = False,
-        tracks: bool = False,
-        detections: bool = False,
-        overwrite: bool = False,
-        progress: bool = False,
+        wanted: Wanted,
+        overwrite: bool,
+        progress: bool,
     ) -> Tuple[Summary, Path]:
         """Run the loop, and write the summary however it ended."""
         scaled = {name: self._scaled(name, source.size) for name, source in sources.items()}
@@ -208,19 +202,10 @@ class _Job:
         )
         live = any(source.live for source in sources.values())
         journal.set("clock", "unix" if live else "file")
-        journal.set("shapes", {n: _shapes(scaled[n], sources[n].size) for n in sources})
-        sinks: List[Sink] = []
-        for name in sources:
-            saved = journal.snapshot(name)
-            resume = None if saved is None else saved.index
-            suffix = "" if len(sources) == 1 else f"-{re.sub(r'[^A-Za-z0-9_.-]', '_', name)}"
-            if tracks:
-                path = self.folder / f"tracks{suffix}.txt"
-                sinks.append(_track_sink(name, stack.enter_context(TracksWriter(path, resume))))
-            if detections:
-                path = self.folder / f"detections{suffix}.txt"
-                rows = stack.enter_context(DetectionsWriter(path, resume))
-                sinks.append(_detection_sink(name, rows))
+        shapes = {name: _shapes(scaled[name], source.size) for name, source in sources.items()}
+        journal.set("shapes", shapes)
+        stop = threading.Event()
+        sinks = open_sinks(stack, wanted, self.folder, sources, shapes, classes, journal, stop)
         stats = RunStats()
 
         def summarise() -> Summary:
@@ -234,6 +219,7 @@ class _Job:
                 journal,
                 sinks=sinks,
                 progress=Progress() if progress else None,
+                stop=stop,
                 stats=stats,
             )
         except BaseException:
@@ -323,19 +309,3 @@ def _shapes(settings: Any, size: Tuple[int, int]) -> Dict[str, Any]:
         "lines": drawn.get("lines", {}),
         "zones": drawn.get("zones", {}),
     }
-
-
-def _track_sink(camera: str, writer: TracksWriter) -> Sink:
-    def sink(step: Step) -> None:
-        if step.camera == camera and step.observation is not None:
-            writer.write(step.observation.index, step.tracks)
-
-    return sink
-
-
-def _detection_sink(camera: str, writer: DetectionsWriter) -> Sink:
-    def sink(step: Step) -> None:
-        if step.camera == camera and step.observation is not None:
-            writer.write(step.observation.index, step.observation.detections)
-
-    return sink

@@ -1,0 +1,114 @@
+"""What a run writes or shows beside its journal, as sinks of the run loop."""
+
+import contextlib
+import re
+import threading
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
+
+from ...runtime.journal import Journal
+from ...runtime.loop import Sink, Step
+from ...runtime.mot import DetectionsWriter, TracksWriter
+from .folder import PathLike
+
+
+class Wanted(NamedTuple):
+    """What a user asked for; see `run`."""
+
+    tracks: bool = False
+    detections: bool = False
+    video: Optional[PathLike] = None
+    show: bool = False
+
+
+def open_sinks(
+    stack: contextlib.ExitStack,
+    wanted: Wanted,
+    folder: Path,
+    sources: Mapping[str, Any],
+    shapes: Mapping[str, Mapping[str, Any]],
+    classes: Sequence[str],
+    journal: Journal,
+    stop: threading.Event,
+) -> List[Sink]:
+    """Open what was asked for; the stack closes it.
+
+    Args:
+        stack: Closes the files.
+        wanted: What to write and show.
+        folder: The run folder, for rows.
+        sources: By camera.
+        shapes: Lines and zones by camera, in pixels of the stream.
+        classes: Names by class id.
+        journal: Tells how far a run that was cut off had come.
+        stop: Set when the user closes the window.
+
+    Returns:
+        Sinks for `run_loop`.
+    """
+    sinks: List[Sink] = []
+    for name, source in sources.items():
+        saved = journal.snapshot(name)
+        resume = None if saved is None else saved.index
+        suffix = "" if len(sources) == 1 else "-" + re.sub(r"[^A-Za-z0-9_.-]", "_", name)
+        if wanted.tracks:
+            path = folder / f"tracks{suffix}.txt"
+            sinks.append(_track_sink(name, stack.enter_context(TracksWriter(path, resume))))
+        if wanted.detections:
+            path = folder / f"detections{suffix}.txt"
+            writer = stack.enter_context(DetectionsWriter(path, resume))
+            sinks.append(_detection_sink(name, writer))
+        if wanted.video is not None or wanted.show:
+            sinks += _pictures(
+                stack, wanted, name, suffix, source, shapes[name], classes, journal, stop
+            )
+    return sinks
+
+
+def _pictures(
+    stack: contextlib.ExitStack,
+    wanted: Wanted,
+    name: str,
+    suffix: str,
+    source: Any,
+    shapes: Mapping[str, Any],
+    classes: Sequence[str],
+    journal: Journal,
+    stop: threading.Event,
+) -> List[Sink]:
+    from ...runtime.overlay import Overlay
+    from ...runtime.video import VideoSink, WindowSink
+
+    def overlay() -> Overlay:
+        lines = {k: (line["from"], line["to"]) for k, line in shapes["lines"].items()}
+        zones: Dict[str, Any] = {k: zone["polygon"] for k, zone in shapes["zones"].items()}
+        return Overlay(classes, lines, zones, journal.events(name))
+
+    sinks: List[Sink] = []
+    if wanted.video is not None:
+        path = Path(wanted.video)
+        path = path.with_name(f"{path.stem}{suffix}{path.suffix}")
+        video = VideoSink(path, source.fps, source.size, overlay(), name)
+        stack.callback(video.close)
+        sinks.append(video)
+    if wanted.show:
+        window = WindowSink(overlay(), stop, name, f"edgelane {name}")
+        stack.callback(window.close)
+        sinks.append(window)
+    return sinks
+
+
+def _track_sink(camera: str, writer: TracksWriter) -> Sink:
+    def sink(step: Step) -> None:
+        if step.camera == camera and step.observation is not None:
+            writer.write(step.observation.index, step.tracks)
+
+    return sink
+
+
+def _detection_sink(camera: str, writer: DetectionsWriter) -> Sink:
+    def sink(step: Step) -> None:
+        if step.camera == camera and step.observation is not None:
+            writer.write(step.observation.index, step.observation.detections)
+
+    return sink

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..core import DataError, Detections, MissingDependency, UsageError
 from ..runtime.model import Model, load_model
-from ..runtime.preprocess import import_cv2
+from ..runtime.sources.base import load_cv2
 
 
 def average_precision(
@@ -39,7 +39,7 @@ def average_precision(
         MissingDependency: No evaluator is installed.
     """
     coco_class, evaluator_class = _evaluator()
-    cv2 = import_cv2()
+    cv2 = load_cv2()
     with contextlib.redirect_stdout(io.StringIO()):
         coco = coco_class(annotations)
     classes = list(names or model.classes)
@@ -145,7 +145,7 @@ def recall_precision(
     for row in table:
         left, top, width, height = row[2:6]
         by_frame[int(row[0])].append(np.array([left, top, left + width, top + height]))
-    cv2 = import_cv2()
+    cv2 = load_cv2()
     capture = cv2.VideoCapture(video)
     right = found = wanted = frames = 0
     for number in range(1, int(table[:, 0].max()) + 1):

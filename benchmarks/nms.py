@@ -12,7 +12,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 import numpy as np
 
 from ..runtime.nms import nms
-from ..runtime.preprocess import import_cv2
+from ..runtime.sources.base import load_cv2
 
 
 def crowd(count: int, objects: int, classes: int, seed: int = 0) -> Tuple[np.ndarray, ...]:
@@ -49,7 +49,7 @@ def greedy(boxes, scores, class_id, iou: float) -> np.ndarray:
 
 
 def _opencv(boxes, scores, class_id, iou: float) -> np.ndarray:
-    dnn = import_cv2().dnn
+    dnn = load_cv2().dnn
     wide = boxes.copy()
     wide[:, 2:] -= wide[:, :2]
     return np.asarray(dnn.NMSBoxesBatched(wide, scores, class_id, 0.0, iou)).reshape(-1)

@@ -53,6 +53,7 @@ class Model:
         self._picture = picture_input(backend, where)
         self._batch = self._picture.shape[0]
         self._preprocessor = Preprocessor(card.input, self._picture.dtype)
+        self._bound = bound
         self._decode = bound.decode
         self._request = Request(card.input.size, card.confidence, keep)
         self._half = any(o.dtype == np.float16 for o in backend.outputs)
@@ -131,6 +132,19 @@ class Model:
         if isinstance(transform, Transform):
             return self._detections(outputs, transform)
         return self._split(outputs, transform)
+
+    @property
+    def takes_pixels(self) -> bool:
+        """Whether the graph takes pixels as they are: scale, mean and std are then inside it."""
+        return self._picture.dtype == np.uint8
+
+    def variant(self, **changes: Any) -> "Model":
+        """The same graph with fields of its card replaced, e.g. `confidence=0.1`.
+
+        It shares the backend, which is closed with either of them.
+        """
+        card = dataclasses.replace(self.card, **changes)
+        return Model(self.backend, card, self._bound, self.keep, self.where)
 
     def close(self) -> None:
         """Let go of the model's memory."""

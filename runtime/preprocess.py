@@ -11,7 +11,8 @@ from typing import Any, Dict, Optional, Tuple
 
 import numpy as np
 
-from ..core import InputSpec, MissingDependency, ModelError
+from ..core import InputSpec, ModelError
+from .sources.base import load_cv2
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ class Preprocessor:
                 got=self.dtype,
                 expected="float32, float16 or uint8",
             )
-        self._cv2 = import_cv2()
+        self._cv2 = load_cv2()
         std = np.asarray(spec.std, np.float64)
         # (pixel * scale - mean) / std as one multiplication and one addition.
         self._gain = (spec.scale / std).astype(np.float32)
@@ -192,16 +193,3 @@ class Preprocessor:
         """Several pictures as one `(n, …)` tensor, and their transforms."""
         tensor = np.empty((len(images), *self.shape), self.dtype)
         return tensor, tuple(self(image, out=tensor[i])[1] for i, image in enumerate(images))
-
-
-def import_cv2() -> Any:
-    """OpenCV, imported when the first picture needs it."""
-    try:
-        import cv2
-    except ImportError as error:
-        raise MissingDependency(
-            "OpenCV is not installed, and it reads and resizes pictures",
-            got=str(error),
-            remedy="pip install 'edgelane[cpu]'",
-        ) from None
-    return cv2

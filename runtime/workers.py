@@ -1,5 +1,6 @@
 """Capture threads and a pool of workers: frames of several cameras through one model, in order."""
 
+import inspect
 import queue
 import threading
 from collections import deque
@@ -39,16 +40,38 @@ def observation_of(item: Any, detections: Detections) -> Observation:
     return Observation(item.camera, item.timestamp, detections, item.size, item.image, item.index)
 
 
-def detect(model: Any, frame: Frame, decode: Spent) -> Result:
-    """One frame through the model, on the thread that calls."""
-    watch = Stopwatch()
-    tensor, transform = model.preprocess(frame.image)
-    preprocess = watch.lap()
-    outputs = model.infer(tensor)
-    infer = watch.lap()
-    detections = model.postprocess(outputs, transform)
-    postprocess = watch.lap()
-    return Result(observation_of(frame, detections), decode, preprocess, infer, postprocess)
+class Detecting:
+    """Frames through a model, on whichever thread calls.
+
+    Where the model can write into a tensor of an earlier call, each thread keeps one: fresh
+    memory of that size costs the kernel more than the arithmetic.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._own = threading.local()
+        try:
+            self._reuses = "out" in inspect.signature(model.preprocess).parameters
+        except (TypeError, ValueError):
+            self._reuses = False
+
+    def __call__(self, frame: Frame, decode: Spent) -> Result:
+        """One frame with its detections and times."""
+        model, image = self._model, frame.image
+        watch = Stopwatch()
+        tensor = getattr(self._own, "tensor", None)
+        if tensor is not None:
+            tensor, transform = model.preprocess(image, out=tensor)
+        else:
+            tensor, transform = model.preprocess(image)
+            if self._reuses:
+                self._own.tensor = tensor
+        preprocess = watch.lap()
+        outputs = model.infer(tensor)
+        infer = watch.lap()
+        detections = model.postprocess(outputs, transform)
+        postprocess = watch.lap()
+        return Result(observation_of(frame, detections), decode, preprocess, infer, postprocess)
 
 
 class _Capture(threading.Thread):
@@ -127,9 +150,10 @@ class Crew:
         self._ready: Any = queue.SimpleQueue()
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="worker")
         either = _Either(stop, self._leave)
+        detecting = Detecting(model)
 
         def submit(frame: Frame, decode: Spent) -> "Future[Result]":
-            return self._pool.submit(detect, model, frame, decode)
+            return self._pool.submit(detecting, frame, decode)
 
         # Two frames beyond the workers' own keep them fed while the main thread does its part.
         self._captures: Dict[str, _Capture] = {

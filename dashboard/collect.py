@@ -204,17 +204,17 @@ class CameraEvents:
         direction = payload["direction"]
         if direction not in ("in", "out"):
             raise ValueError(direction)
-        line = str(payload["line"])
+        line, track = str(payload["line"]), int(payload["track"])
         both = self.lines.setdefault(line, {"in": 0, "out": 0})
         both[direction] += 1
         if direction == "in":
-            self.people.entered(int(payload["track"]))
+            self.people.entered(track)
         self._tell(time, ("line", line, direction))
 
     def _entry(self, time: float, payload: Dict[str, Any]) -> None:
-        zone = str(payload["zone"])
+        zone, track = str(payload["zone"]), int(payload["track"])
         self.entries[zone] = self.entries.get(zone, 0) + 1
-        self.people.entered(int(payload["track"]))
+        self.people.entered(track)
         self._tell(time, ("zone", zone))
 
     def _visit(self, time: float, payload: Dict[str, Any]) -> None:
@@ -223,8 +223,8 @@ class CameraEvents:
         self.dwell_all.add(seconds)
 
     def _visitor(self, time: float, payload: Dict[str, Any]) -> None:
-        self.visitors += 1
         self.people.visitor(int(payload["track"]))
+        self.visitors += 1
         self._tell(time, ("visitors",))
 
     def _track(self, time: float, payload: Dict[str, Any]) -> None:

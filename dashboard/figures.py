@@ -67,7 +67,7 @@ class Figures:
             "zones": {
                 x.name: {
                     "entries": x.entries,
-                    "dwell_mean_s": x.dwell_mean_s,
+                    "dwell_mean_s": x.dwell_mean_s or 0.0,
                     "occupancy_max": x.occupancy_max,
                 }
                 for x in self.zones

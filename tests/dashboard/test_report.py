@@ -10,6 +10,7 @@ import pytest
 
 from edgelane.core import StorageError
 from edgelane.dashboard import write_report
+from edgelane.runtime.journal import Journal
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}
 
@@ -75,7 +76,7 @@ def test_its_figures_are_those_of_summary_json(run_folder):
     for name, zone in summary["zones"].items():
         assert told["zones"][name]["entries"] == zone["entries"]
         assert told["zones"][name]["occupancy_max"] == zone["occupancy_max"]
-        assert (told["zones"][name]["dwell_mean_s"] or 0.0) == zone["dwell_mean_s"]
+        assert told["zones"][name]["dwell_mean_s"] == zone["dwell_mean_s"]
     cards = page.cards()
     assert cards["Visitors"] == str(summary["visitors"])
     assert cards["In"] == str(sum(line["in"] for line in summary["lines"].values()))
@@ -248,12 +249,17 @@ def test_other_pipelines_get_their_kinds_counted(tmp_path, make_run):
 
 
 def test_payloads_of_an_unknown_form_are_counted_as_such(tmp_path, make_run):
-    bad = [{}, {"line": "door"}, {"line": "door", "direction": "up", "track": 1}]
+    bad = [
+        {"line": "door", "direction": "in"},
+        {"line": "door"},
+        {"line": "door", "direction": "up", "track": 1},
+    ]
     events = [make_run.Event("camera", float(i), "crossing", p) for i, p in enumerate(bad)]
     events.append(make_run.Event("camera", 4.0, "track", {"path": [[0, 1]]}))
     events.append(make_run.Event("camera", 5.0, "heatmap", {"grid": [0, 0], "size": [1, 1]}))
     page = page_of(make_run.put(tmp_path, events, {}))
     assert "Events in an unknown form 5" in page.text
+    assert json.loads(page.data)["lines"] == {}
 
 
 def test_live_cameras_are_told_in_local_time(tmp_path, make_run, monkeypatch):
@@ -297,3 +303,9 @@ def test_the_old_report_survives_a_failed_write(run_folder, monkeypatch):
         write_report(run_folder)
     assert path.read_bytes() == before
     assert not list(run_folder.glob(".report*"))
+
+
+def test_it_can_be_written_while_the_run_goes_on(run_folder, make_run):
+    with Journal(run_folder / "events.db") as journal:
+        journal.write("camera", 999, 99.0, [make_run.Event("camera", 99.0, "late", {})])
+        assert ["late", "1", "0:01:39", "0:01:39"] in page_of(run_folder).rows

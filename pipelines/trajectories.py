@@ -91,7 +91,7 @@ class Trajectories:
         table = self._table
         ids, boxes, classes = tracks.track_id, tracks.xyxy, tracks.class_id
         confirmed = tracks.confirmed
-        if not tracks.observed.all():
+        if np.count_nonzero(tracks.observed) < len(tracks):
             # Predicted places lie on a straight line anyway.
             seen = np.flatnonzero(tracks.observed)
             if not len(seen):
@@ -100,14 +100,14 @@ class Trajectories:
         ids = ids.tolist()
         rows = table.rows(ids)
         table["class_id"][rows] = classes
-        table["confirmed"][rows] |= confirmed
+        table["confirmed"][rows[confirmed]] = True
         door = table["door"][rows]
         tail = door[:, _TAIL]
         later = tail[:, 0] < timestamp
-        if not later.all():
+        if np.count_nonzero(later) < len(later):
             # New tracks, and frames at one and the same moment, move no door.
             new = np.isnan(door[:, _FIRST])
-            if new.any():
+            if np.count_nonzero(new):
                 self._begin(rows[new], [k for k, n in zip(ids, new) if n], boxes[new], timestamp)
             which = np.flatnonzero(later)
             if not len(which):
@@ -123,8 +123,9 @@ class Trajectories:
         low, high = door[:, _LOW], door[:, _HIGH]
         np.maximum(low, (way - reach) / passed, out=low)
         np.minimum(high, (way + reach) / passed, out=high)
-        shut = (low > high).any(axis=1)
-        if shut.any():
+        shut = low > high
+        shut = shut[:, 0] | shut[:, 1]
+        if np.count_nonzero(shut):
             which = np.flatnonzero(shut)
             for i in which.tolist():
                 self._keep(ids[i], tail[i].tolist())

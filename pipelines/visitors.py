@@ -179,7 +179,7 @@ class VisitorCounter:
         now[:, 2] = np.log(height)
         walk = table["walk"][rows]
         new = np.isnan(walk[:, _FIRST])
-        if new.any():
+        if np.count_nonzero(new):
             walk[new, _FIRST] = walk[new, _LAST] = timestamp
             walk[new, _SEEN] = -step
             walk[new, _ORIGIN] = walk[new, _PLACE] = now[new]
@@ -198,7 +198,7 @@ class VisitorCounter:
         table["walk"][rows] = walk
 
         sure = tracks.confirmed[seen] & ~table["confirmed"][rows]
-        if sure.any():
+        if np.count_nonzero(sure):
             for i in np.flatnonzero(sure).tolist():
                 table["confirmed"][rows[i]] = True
                 if self.stitch:
@@ -207,14 +207,14 @@ class VisitorCounter:
             self._check_links(set(ids), timestamp)
 
         waiting = table["confirmed"][rows] & ~table["person"][rows]
-        if not waiting.any():
+        if not np.count_nonzero(waiting):
             return
         walk = table["walk"][rows]  # links may have changed it
         enough, life = walk[:, _SEEN], timestamp - walk[:, _FIRST]
         steady = (enough >= rule.still_s - 1e-9) & (enough >= rule.still_seen * life)
         walks = (enough >= rule.seen_s - 1e-9) & (walk[:, _MOVED] >= rule.moved)
         tell = (walks | steady) & waiting
-        if tell.any():
+        if np.count_nonzero(tell):
             for i in np.flatnonzero(tell).tolist():
                 table["person"][rows[i]] = True
                 if ids[i] not in self._told:  # given ids may come back after their end

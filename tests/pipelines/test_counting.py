@@ -50,7 +50,7 @@ def crowd(seed, n=150, people=6, given=False):
     place = rng.uniform((50, 120), (590, 340), (people, 2))
     speed = rng.normal(0, 5, (people, 2))
     frames, ids = [], np.arange(1, people + 1)
-    for i in range(n):
+    for _i in range(n):
         place += speed
         outside = (place < (-20, 60)) | (place > (660, 400))
         back = outside.any(axis=1)

@@ -18,6 +18,7 @@ from ..core import DataError, Event, StorageError
 SCHEMA_VERSION = 1
 APPLICATION_ID = 0x65646765  # "edge"
 _PAGE = 2000
+_PROVISIONAL = "provisional "
 
 _SCHEMA = """
 CREATE TABLE events (id TEXT PRIMARY KEY, camera TEXT NOT NULL, timestamp REAL NOT NULL,
@@ -183,6 +184,7 @@ class Journal:
         events: Sequence[Event],
         snapshot: Optional[bytes] = None,
         stats: Optional[Dict[str, Any]] = None,
+        provisional: bool = False,
     ) -> None:
         """Journal a frame in one transaction; events whose id is known already are left as is.
 
@@ -196,6 +198,8 @@ class Journal:
             events: What happened.
             snapshot: State of the pipeline after this frame.
             stats: JSON facts kept beside the snapshot.
+            provisional: These events hold only if the run is not gone on with: `retract` takes
+                them back.
 
         Raises:
             StorageError: The disk is full or the file cannot be written. What was journalled
@@ -219,7 +223,19 @@ class Journal:
                     "INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?, ?, ?)",
                     (camera, int(index), float(timestamp), snapshot, _json(stats or {}, "stats")),
                 )
+            if provisional:
+                self._set(_PROVISIONAL + camera, [row[0] for row in rows])
             self._write_positions()
+
+    def retract(self, camera: str) -> None:
+        """Take back the provisional events of a camera, whose run is gone on with."""
+        ids = self.get(_PROVISIONAL + camera)
+        if ids:
+            with self._transaction():
+                self._db.executemany(  # type: ignore[union-attr]
+                    "DELETE FROM events WHERE id = ?", [(i,) for i in ids]
+                )
+                self._set(_PROVISIONAL + camera, [])
 
     def _write_positions(self) -> None:
         for name, (at, seconds) in self._pending.items():
@@ -228,9 +244,12 @@ class Journal:
     def set(self, key: str, value: Any) -> None:
         """Keep a JSON value under a name."""
         with self._transaction():
-            self._execute(
-                "INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, _json(value, f"meta {key}"))
-            )
+            self._set(key, value)
+
+    def _set(self, key: str, value: Any) -> None:
+        self._execute(
+            "INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, _json(value, f"meta {key}"))
+        )
 
     def set_blob(self, camera: str, name: str, data: bytes) -> None:
         """Keep bytes, e.g. the picture `scene`."""

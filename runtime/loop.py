@@ -234,6 +234,9 @@ class _Loop:
                 stats.first = saved.stats.get("first")
                 if not camera.live:
                     source.seek(saved.index + 1)
+            if self.journal is not None and not camera.live:
+                # What an earlier end told is told anew at the true end.
+                self.journal.retract(name)
         if self.journal is not None:
             self.journal.set("ended", None)
 
@@ -286,7 +289,9 @@ class _Loop:
         if due:
             camera.snapshot_at = self.clock.monotonic()
 
-    def write(self, camera: _Camera, events: List[Event], snapshot: bool) -> None:
+    def write(
+        self, camera: _Camera, events: List[Event], snapshot: bool, provisional: bool = False
+    ) -> None:
         stats = camera.stats
         if self.journal is None or stats.index is None:
             return
@@ -294,7 +299,9 @@ class _Loop:
         counted = None
         if snapshot:
             counted = {"frames": stats.frames, "dropped": stats.dropped, "first": stats.first}
-        self.journal.write(camera.name, stats.index, stats.last or 0.0, events, state, counted)
+        self.journal.write(
+            camera.name, stats.index, stats.last or 0.0, events, state, counted, provisional
+        )
 
     def keep_scene(self, camera: _Camera) -> None:
         if self.journal is None:
@@ -330,8 +337,9 @@ class _Loop:
         camera.stats.events += len(events)
         if events and self.sinks:
             self.tell(Step(camera.name, None, None, events, camera.pipeline))
-        # A live camera goes on from here when it is started again.
-        self.write(camera, events, snapshot=camera.live)
+        # Started again, a live camera goes on from here, but a file from its last snapshot: it
+        # may have been stopped half way, and then those whose visit ends here have not left.
+        self.write(camera, events, snapshot=camera.live, provisional=not camera.live)
         self.keep_scene(camera)
 
     def end(self, error: Optional[BaseException]) -> None:

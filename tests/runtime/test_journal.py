@@ -45,6 +45,20 @@ def test_an_event_that_is_made_again_is_stored_once(tmp_path):
         assert [e.timestamp for e in journal.events()] == [1, 2]
 
 
+def test_provisional_events_stand_until_they_are_taken_back(tmp_path):
+    with Journal(tmp_path / "events.db") as journal:
+        journal.write("door", 1, 1.0, [event(1)])
+        journal.write("door", 1, 1.0, [event(1, "visit")], provisional=True)
+        assert journal.count() == 2
+    with Journal(tmp_path / "events.db") as journal:
+        journal.retract("yard")
+        assert journal.count() == 2
+        journal.retract("door")
+        journal.retract("door")
+        journal.write("door", 2, 2.0, [event(2)])
+        assert [e.timestamp for e in journal.events()] == [1, 2]
+
+
 def test_the_snapshot_is_the_last_one(tmp_path):
     with Journal(tmp_path / "events.db") as journal:
         assert journal.snapshot("door") is None

@@ -259,6 +259,24 @@ def test_stop_ends_the_run_and_the_end_is_told(tmp_path):
     assert 0 < pipeline.state["seen"] < 10_000
 
 
+def test_a_file_that_was_stopped_half_way_is_gone_on_with_as_if_it_had_not(tmp_path):
+    whole = go(tmp_path, source(400), FakeModel(), "whole.db")[1]
+    for at in (57, 58, 300):
+        stop = threading.Event()
+
+        def ask(step, at=at, stop=stop):
+            if step.observation and step.observation.index == at:
+                stop.set()
+
+        stats, events, _ = go(tmp_path, source(400), FakeModel(), "half.db", stop=stop, sinks=[ask])
+        assert stats.ended == "stopped"
+        assert events[-1].kind == "end"
+        assert events[:-1] == whole[: len(events) - 1]
+    stats, events, _ = go(tmp_path, source(400), FakeModel(), "half.db")
+    assert stats.ended == "end"
+    assert events == whole
+
+
 def test_stop_ends_a_run_whose_camera_hangs(tmp_path, monkeypatch):
     monkeypatch.setattr("edgelane.runtime.workers.GRACE_S", 0.2)
     release = threading.Event()

@@ -28,10 +28,10 @@ class VisitorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     seen_s: float = 0.8
-    moved: float = 0.5
+    moved: float = 0.3
     still_s: float = 5.0
     still_seen: float = 0.6
-    stitch_s: float = 3.0
+    stitch_s: float = 5.0
     stitch_reach: float = 0.4
     stitch_drift: float = 0.5
     stitch_size: float = 0.65

@@ -110,7 +110,7 @@ def test_another_height_is_another_person():
 
 
 def test_someone_later_is_another_person():
-    frames = walk(1, 100, 25) + [[]] * 40 + walk(2, 300, 25)
+    frames = walk(1, 100, 25) + [[]] * 60 + walk(2, 300, 25)
     assert run(frames)[0] == [1, 2]
 
 

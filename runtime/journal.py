@@ -339,6 +339,10 @@ class Journal:
             if self._db is not None and self._pending and not self._failed:
                 with self._transaction():
                     self._write_positions()
+            if self._db is not None and not self.readonly and not self._failed:
+                # A reader may keep the write-ahead file from going away; all is in events.db then.
+                with contextlib.suppress(sqlite3.Error):
+                    self._execute("PRAGMA wal_checkpoint(TRUNCATE)")
         finally:
             self._pending = {}
             self._close_db()

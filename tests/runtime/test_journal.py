@@ -114,6 +114,20 @@ def test_reading_while_another_writes(tmp_path):
             reader.set("a", 1)
 
 
+def test_the_file_alone_holds_everything_once_it_is_closed(tmp_path):
+    path = tmp_path / "events.db"
+    writer = Journal(path)
+    writer.write("door", 0, 0.0, [event(0)])
+    with Journal(path, readonly=True) as reader:
+        assert reader.count() == 1
+        writer.close()
+    copy = tmp_path / "copy" / "events.db"
+    copy.parent.mkdir()
+    copy.write_bytes(path.read_bytes())
+    with Journal(copy, readonly=True) as journal:
+        assert journal.count() == 1
+
+
 def test_a_finished_journal_is_read_from_a_folder_that_cannot_be_written(tmp_path):
     path = tmp_path / "out" / "events.db"
     with Journal(path) as writer:

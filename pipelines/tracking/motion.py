@@ -51,30 +51,39 @@ def correct(
     doubt: np.ndarray,
     settings: TrackerSettings,
 ) -> None:
-    """Correct the tracks `rows` of the state by their boxes `(4, n)`, in place."""
+    """Correct the tracks `rows` of the state `(10, n)` by their boxes `(4, k)`, in place.
+
+    Args:
+        state: See the module.
+        rows: `(k,)` indices of tracks.
+        boxes: `(4, k)` centre x, y, width, height in pixels.
+        doubt: `(k,)` from 1 up, the factor on the noise of each box.
+        settings: Where the noise is told.
+    """
     part = state[:, rows]
     off = boxes - part[:4]
+    height = part[H]
+
     pp, pv = part[PP], part[PV]
     noise = settings.position_noise**2 * doubt
-    r = np.maximum(
-        1.0, np.hypot(off[0], off[1]) / (part[H] * np.sqrt(pp + noise)) / settings.robust
-    )
-    noise = noise * r
-    gain = pp / (pp + noise)
-    turn = pv / (pp + noise)
+    surprise = np.hypot(off[CX], off[CY]) / (height * np.sqrt(pp + noise))
+    noise = noise * _outlier(surprise, settings)
+    gain, turn = pp / (pp + noise), pv / (pp + noise)
+    size_noise = settings.size_noise**2 * doubt
+    surprise = np.abs(off[W:]).max(axis=0) / (height * np.sqrt(part[SS] + size_noise))
+    size_noise = size_noise * _outlier(surprise, settings)
+    size_gain = part[SS] / (part[SS] + size_noise)
+
     part[CX : CY + 1] += gain * off[:2]
+    part[W : H + 1] += size_gain * off[2:]
     part[VX : VY + 1] += turn * off[:2]
     part[VV] -= turn * pv
     part[PP] = (1 - gain) * pp
     part[PV] = (1 - gain) * pv
-    noise = settings.size_noise**2 * doubt
-    r = np.maximum(
-        1.0,
-        np.maximum(abs(off[2]), abs(off[3]))
-        / (part[H] * np.sqrt(part[SS] + noise))
-        / settings.robust,
-    )
-    gain = part[SS] / (part[SS] + noise * r)
-    part[W : H + 1] += gain * off[2:]
-    part[SS] *= 1 - gain
+    part[SS] *= 1 - size_gain
     state[:, rows] = part
+
+
+def _outlier(surprise: np.ndarray, settings: TrackerSettings) -> np.ndarray:
+    """Factor on the noise of a box that surprises by so many deviations (Huber's weight)."""
+    return np.maximum(1.0, surprise / max(settings.robust, 1e-6))

@@ -120,49 +120,40 @@ class Tracker:
         matched = np.full(n, -1)
         if n == 0 or m == 0:
             return matched, np.zeros(m)
-        deviation = np.sqrt(state[PP] + s.position_noise**2)
-        reach = s.gate * deviation * state[H]
-        rows, columns = near(state, reach, found, (facts[CLASS], kind))
+        deviation = np.sqrt(state[PP] + s.position_noise**2) * state[H]
+        rows, columns = near(state, s.gate * deviation, found, (facts[CLASS], kind))
         if len(rows) == 0:
             return matched, np.zeros(m)
         unseen = self._clock - state[SEEN]
         confirmed = facts[CONFIRMED] > 0
         lost = confirmed & (unseen > max(s.fresh_s, 1.5 * self._interval))
+
         a, b = state[:, rows], found[:, columns]
-        late = lost[rows]
+        late, known = lost[rows], confirmed[rows]
         similarity = overlap(a, b, np.where(late, s.lost_buffer, s.buffer))
-        known = confirmed[rows]
         crowd = np.bincount(columns, similarity * known, m)
-        dx, dy = a[CX] - b[CX], a[CY] - b[CY]
-        height = np.maximum(a[H], b[H])
-        cost = 1 - similarity
-        cost += s.distance_weight * np.sqrt(dx * dx + dy * dy) / height
-        cost += s.surprise_weight * np.sqrt(dx * dx + dy * dy) / reach[rows]
-        cost += s.height_weight * np.abs(np.log(a[H] / b[H]))
-        cost += s.age_cost * unseen[rows]
-        cost += s.young_cost * ~confirmed[rows]
-        gain = np.where(late, s.lost_cost, s.match_cost) - cost
-        good = (gain > 0) & (score[columns] >= s.low_score)
+        gain = np.where(late, s.lost_cost, s.match_cost) - 1 + similarity
+        gain -= s.distance_weight * np.hypot(a[CX] - b[CX], a[CY] - b[CY]) / deviation[rows]
+        gain -= s.height_weight * np.abs(np.log(a[H] / b[H]))
+        gain -= s.age_cost * unseen[rows] + s.young_cost * ~known
+        good = ((gain > 0) & (score[columns] >= s.low_score)).nonzero()[0]
         rows, columns, gain = rows[good], columns[good], gain[good]
-        similarity, known = similarity[good], known[good]
 
         strong = score >= s.high_ratio * self._level
         free = np.ones(m, bool)
-        for tracks, detections in (
-            (~lost, strong),
-            (~lost, None),
-            (lost, strong),
+        # Strong detections choose first, weak ones only go on with tracks that are left, and
+        # what is still free may be a lost track that comes back.
+        for part in (
+            ~lost[rows] & strong[columns],
+            ~lost[rows],
+            lost[rows] & strong[columns],
         ):
-            use = tracks[rows] & free[columns] & (matched[rows] < 0)
-            if detections is not None:
-                use &= detections[columns]
-            use = use.nonzero()[0]
-            if len(use) == 0:
-                continue
-            use = use[assign(rows[use], columns[use], gain[use])]
-            matched[rows[use]] = columns[use]
-            free[columns[use]] = False
-            crowd[columns[use]] -= similarity[use] * known[use]
+            use = (part & free[columns] & (matched[rows] < 0)).nonzero()[0]
+            if len(use):
+                use = use[assign(rows[use], columns[use], gain[use])]
+                matched[rows[use]] = columns[use]
+                free[columns[use]] = False
+                crowd[columns[use]] -= (similarity * known)[good[use]]
         return matched, crowd
 
     def _see(self, rows: np.ndarray, score: np.ndarray) -> None:

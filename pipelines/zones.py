@@ -35,7 +35,7 @@ class ZoneSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     enter_s: float = 0.3
     leave_s: float = 1.0
-    tolerance: float = 0.1
+    tolerance: float = 0.06
     slack: float = 0.3
     step_s: float = 0.5
     lost_s: float = 5.0

@@ -198,3 +198,56 @@ def test_a_restart_changes_nothing(seed, cut):
         again += other.update(tracks, i / 10)
         assert [one.follows(k) for k in ids] == [other.follows(k) for k in ids]
     assert told == again
+
+
+def ground_truth(data, rng=None):
+    """PETS S2L1 as tracks, frame by frame; with `rng`, tracks break for up to two seconds."""
+    rows = np.loadtxt(data / "mot/PETS09-S2L1/gt/gt_f1-400.txt", delimiter=",")
+    now, hidden, born = {}, {}, 1000
+    for frame in range(1, 401):
+        tracks = []
+        for row in rows[rows[:, 0] == frame]:
+            person, x, y, w, h = int(row[1]), *row[2:6].tolist()
+            if hidden.get(person, 0):
+                hidden[person] -= 1
+                if not hidden[person]:
+                    born += 1
+                    now[person] = born
+                continue
+            if rng is not None and rng.random() < 0.01:
+                hidden[person] = int(rng.integers(2, 15))
+                continue
+            tracks.append((now.setdefault(person, person), x + w / 2, y + h, h))
+        yield tracks
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("seed", [None, 0, 1, 2])
+def test_people_on_a_campus_are_told_once_each_even_if_their_tracks_break(data, seed):
+    rng = None if seed is None else np.random.default_rng(seed)
+    visitors = VisitorCounter(size=(768, 576))
+    told = 0
+    for i, rows in enumerate(ground_truth(data, rng)):
+        told += len(visitors.update(make(rows), i / 7))
+    people = 10
+    assert told == people if seed is None else people <= told <= people + 1
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_six_people_who_pass_one_after_another_are_six_visitors(data):
+    cv2 = pytest.importorskip("cv2")
+    pytest.importorskip("onnxruntime")
+    from edgelane.pipelines.following import Following
+    from edgelane.runtime.model import load_model
+
+    model = load_model(str(data / "weights/yolox_nano_416.onnx"), classes=["person"])
+    capture = cv2.VideoCapture(str(data / "video/one-by-one-person-detection.mp4"))
+    following, visitors, told = Following(), VisitorCounter(size=(768, 432)), 0
+    for i in range(1394):
+        assert capture.grab()
+        if i % 4 == 0:  # two and a half frames a second are enough
+            tracks = following.update(model(capture.retrieve()[1]), i / 10)
+            told += len(visitors.update(tracks, i / 10))
+    capture.release()
+    assert told == 6

@@ -240,3 +240,47 @@ def test_a_restart_changes_nothing(seed, cut):
         again += other.update(tracks, i / 10)
         assert one.presence(i / 10).tolist() == other.presence(i / 10).tolist()
     assert told == again and one.finish() == other.finish()
+
+
+@pytest.mark.data
+def test_entries_of_people_on_a_campus_are_those_of_their_true_paths(data):
+    """Truth: further in than 3 px, then further out; entries of under half a second may differ."""
+    rows = np.loadtxt(data / "mot/PETS09-S2L1/gt/gt_f1-400.txt", delimiter=",")
+    rng = np.random.default_rng(1)
+    zones = {}
+    for k in range(20):
+        angles = np.arange(5) * 1.2566 + rng.uniform(-0.4, 0.4, 5)
+        ring = rng.uniform(60, 160) * np.stack((np.cos(angles), np.sin(angles)), axis=1)
+        zones[f"{k}"] = Polygon([tuple(p) for p in ring + rng.uniform((150, 180), (618, 420))])
+    expected, brief = dict.fromkeys(zones, 0), 0
+    for person in np.unique(rows[:, 1]):
+        path = rows[rows[:, 1] == person]
+        feet = np.stack((path[:, 2] + path[:, 4] / 2, path[:, 3] + path[:, 5]), axis=1)
+        for name, zone in zones.items():
+            ring = np.array(zone.points)
+            way = np.roll(ring, -1, axis=0) - ring
+            part = ((feet[:, None] - ring) * way).sum(-1) / (way**2).sum(-1)
+            nearest = ring + np.clip(part, 0, 1)[..., None] * way
+            away = np.hypot(*(feet[:, None] - nearest).transpose(2, 0, 1)).min(axis=1)
+            began = None
+            for i, (clear, inside) in enumerate(zip(away > 3, zone.contains(feet))):
+                if began is None and clear and inside:
+                    began = i
+                    expected[name] += 1
+                elif began is not None and clear and not inside:
+                    brief += i - began < 3.5
+                    began = None
+    monitor, told = ZoneMonitor(zones), []
+    for frame in range(1, 401):
+        now = rows[rows[:, 0] == frame]
+        boxes = np.concatenate((now[:, 2:4], now[:, 2:4] + now[:, 4:6]), axis=1)
+        n = np.ones(len(now))
+        told += monitor.update(Tracks(now[:, 1], boxes, boxes, n, n, n > 0, n > 0, []), frame / 7)
+    told += monitor.finish()
+    found = dict.fromkeys(zones, 0)
+    for entry in entries(told):
+        found[entry.zone] += 1
+    total = sum(expected.values())
+    wrong = sum(abs(found[name] - expected[name]) for name in zones)
+    assert total > 60 and wrong <= brief + 0.02 * total
+    assert len(visits(told)) == len(entries(told))

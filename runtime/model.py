@@ -179,11 +179,12 @@ class Model:
             outputs = {
                 k: v.astype(np.float32) if v.dtype == np.float16 else v for k, v in outputs.items()
             }
-        boxes, scores, classes = self._decode(outputs, self._request)
-        if not len(boxes):
-            return Rows(boxes, scores, classes)
-        # inf - inf and NaN are NaN, and any of them makes its row's sum no number.
-        good = np.isfinite(boxes.sum(axis=1) + scores)
+        with np.errstate(all="ignore"):  # what is no number is dropped below
+            boxes, scores, classes = self._decode(outputs, self._request)
+            if not len(boxes):
+                return Rows(boxes, scores, classes)
+            # inf - inf and NaN are NaN, and any of them makes its row's sum no number.
+            good = np.isfinite(boxes.sum(axis=1) + scores)
         if not good.all():
             self._notice(int(len(good) - good.sum()))
             boxes, scores, classes = boxes[good], scores[good], classes[good]

@@ -25,9 +25,7 @@ def _bind(signature: Signature, strides: Tuple[int, ...], axis: int) -> Bound:
     boxes = [o for o in signature.outputs if o.shape[1:] == (anchors, 4)]
     scores = [o for o in signature.outputs if o.shape[2 - axis] == anchors]
     if len(boxes) == 2:  # four classes look like four sides
-        named = [o for o in boxes if "box" in o.name.lower()]
-        first = [o for o in boxes if signature.probe and likely_scores(signature.probe[o.name])]
-        boxes = named or [o for o in boxes if o not in first] or boxes[1:]
+        boxes = [o for o in boxes if _not_scores(o.name, signature)] or boxes[1:]
     need(len(boxes) == 1, f"no output holds {anchors} boxes, one for each cell of {strides}")
     scores = [o for o in scores if o is not boxes[0]]
     need(len(scores) == 1, f"no output holds the scores of {anchors} boxes")
@@ -41,6 +39,13 @@ def _bind(signature: Signature, strides: Tuple[int, ...], axis: int) -> Bound:
         return likely_scores(outputs[scores_name]) and not likely_scores(outputs[boxes_name])
 
     return Bound(decode, scores[0].shape[1 + axis], plausible)
+
+
+def _not_scores(name: str, signature: Signature) -> bool:
+    """Whether an output is known to hold boxes, by its name or by values beyond 0..1."""
+    if "box" in name.lower():
+        return True
+    return signature.probe is not None and not likely_scores(signature.probe[name])
 
 
 PICODET = Family(

@@ -46,8 +46,8 @@ def _bind(signature: Signature) -> Bound:
         few = table[:, cells]
         classes = few[5:].argmax(axis=0)
         best = few[5 + classes, np.arange(len(cells))]
-        with np.errstate(invalid="ignore"):  # what is below 0 is no probability: NaN, dropped
-            scores = (few[0] ** 0.6 * best**0.4).astype(np.float32)
+        # What is below 0 is no probability: its power is NaN, and dropped.
+        scores = (few[0] ** 0.6 * best**0.4).astype(np.float32)
         good = ~(scores < request.confidence)
         if keep is not None:
             good &= wanted_classes(classes, keep)

@@ -30,7 +30,7 @@ _BINS = (8, 11, 17, 16)
 
 def integral(distributions: np.ndarray) -> np.ndarray:
     """Means of `(k, 4 * bins)` distributions given as logits, `(k, 4)` in strides."""
-    bins = distributions.reshape(len(distributions), 4, -1)
+    bins = distributions.reshape(len(distributions), 4, distributions.shape[1] // 4)
     weights = np.exp(bins - bins.max(axis=2, keepdims=True))
     means = weights @ np.arange(bins.shape[2], dtype=np.float32)
     return means / weights.sum(axis=2)

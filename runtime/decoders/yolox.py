@@ -64,8 +64,7 @@ def _decode_raw(name: str, strides, outputs: Dict[str, np.ndarray], request: Req
     rows, few, scores, classes = _candidates(outputs[name][0], request)
     points, steps = grid(request.size, strides)
     step = steps[rows]
-    # A size of e^20 cells is dropped later on as no box; exp of more would warn of an overflow.
-    extent = np.exp(np.minimum(few[:, 2:4], 20)) * step
+    extent = np.exp(few[:, 2:4]) * step
     return Rows(centre_to_corners(few[:, :2] * step + points[rows], extent), scores, classes)
 
 

@@ -50,7 +50,7 @@ class LineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     tolerance: float = 0.04
     jitter_factor: float = 1.5
-    certainty: float = 5.0
+    certainty: float = 5.5
     settle_s: float = 0.3
     jitter_s: float = 3.0
     jitter_start: float = 0.04
@@ -189,7 +189,9 @@ class LineCounter:
             share = np.where(odd, from_bottom / (from_bottom + from_top + 1e-12), 0.0)
             bottom = bottom - share * change
         time_constant = np.where(odd, settings.odd_height_s, settings.height_s)
-        height = height + (1 - np.exp(-elapsed / time_constant)) * change
+        # In the beginning all boxes weigh the same, here and in what follows.
+        early = 1 / (seen + 1)
+        height = height + np.maximum(early, 1 - np.exp(-elapsed / time_constant)) * change
         point = np.stack(((boxes[:, 0] + boxes[:, 2]) * 0.5, bottom), axis=1)
 
         # How far the middle one of the last three points lies off the way between the others. For
@@ -201,13 +203,13 @@ class LineCounter:
         off = before - older - (point - older) * weight[:, None]
         scale = 2 * (1 + weight**2 + (1 - weight) ** 2)
         noise = np.sqrt((off * off).sum(axis=1) / scale) / height
-        # The start value weighs as much as one measurement, then early ones all weigh the same.
+        # The start value counts like three measurements: the first one comes with the third box.
         gain = np.maximum(1 / (seen + 2), 1 - np.exp(-elapsed / settings.jitter_s))
         jitter = np.where(first, settings.jitter_start, state[:, JITTER])
         jitter += np.where(usable, gain, 0.0) * (np.minimum(noise, 0.25) - jitter)
 
         # The mean's noise has `spread` times the variance of a single point's.
-        gain = np.maximum(1 / (seen + 1), 1 - np.exp(-elapsed / settings.settle_s))
+        gain = np.maximum(early, 1 - np.exp(-elapsed / settings.settle_s))
         state[:, MEAN_X : MEAN_Y + 1] += gain[:, None] * (point - state[:, MEAN_X : MEAN_Y + 1])
         state[:, SPREAD] = (1 - gain) ** 2 * state[:, SPREAD] + gain**2
         state[:, JITTER] = jitter

@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 
 from ..core import Tracks
+from .checks import check_numbers
 from .table import TrackTable
 
 
@@ -36,6 +37,9 @@ class VisitorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     stitch_drift: float = 0.5
     stitch_size: float = 0.65
     step_s: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_numbers(self, "visitor", {"step_s": 0.01})
 
 
 class Visitor(NamedTuple):

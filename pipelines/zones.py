@@ -15,7 +15,8 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple, Union
 import msgspec
 import numpy as np
 
-from ..core import Tracks
+from ..core import ConfigError, Tracks
+from .checks import check_numbers
 from .geometry import Polygon, foot_points
 from .table import TrackTable
 
@@ -40,6 +41,11 @@ class ZoneSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     step_s: float = 0.5
     lost_s: float = 5.0
     linger_s: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_numbers(self, "visit", {"tolerance": 0.001, "step_s": 0.01})
+        if not self.slack < 1:
+            raise ConfigError("visit.slack is wrong", got=self.slack, expected="less than 1")
 
 
 class Entry(NamedTuple):

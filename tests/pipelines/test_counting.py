@@ -144,9 +144,9 @@ def test_a_restart_anywhere_changes_nothing(seed, given):
     whole = make()
     expected = text(play(whole, frames) + whole.finish())
     source, before = make(), []
-    for cut in range(0, 121, 5):
+    for cut in range(0, 121, 8):
         if cut:
-            before += play(source, frames[cut - 5 : cut], first=cut - 5)
+            before += play(source, frames[cut - 8 : cut], first=cut - 8)
         resumed = make()
         resumed.restore(source.snapshot())
         after = play(resumed, frames[cut:], first=cut) + resumed.finish()
@@ -271,8 +271,23 @@ def test_settings_are_read_from_a_config():
     assert settings.visit.enter_s == 0.5 and settings.occupancy_s == 60
     with pytest.raises(msgspec.ValidationError, match="unknown field"):
         msgspec.convert({"linse": {}}, Counting.Settings)
-    with pytest.raises(ConfigError, match="heatmap_columns"):
-        msgspec.convert({"heatmap_columns": 0}, Counting.Settings)
+
+
+@pytest.mark.parametrize(
+    ("data", "path"),
+    [
+        ({"heatmap_columns": 0}, "heatmap_columns"),
+        ({"occupancy_s": float("nan")}, "occupancy_s"),
+        ({"path_points": 1}, "path_points"),
+        ({"visit": {"enter_s": -1}}, "visit.enter_s"),
+        ({"visit": {"slack": 1.0}}, "visit.slack"),
+        ({"visit": {"tolerance": 0}}, "visit.tolerance"),
+        ({"visitor": {"seen_s": float("inf")}}, "visitor.seen_s"),
+    ],
+)
+def test_a_setting_that_makes_no_sense_is_named(data, path):
+    with pytest.raises(ConfigError, match=path):
+        msgspec.convert(data, Counting.Settings)
 
 
 @pytest.mark.parametrize(

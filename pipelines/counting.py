@@ -102,9 +102,18 @@ class CountingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Counting:
     """The counting pipeline of one camera; has the shape of `core.Pipeline`.
 
-    Events (pixels of the stream, seconds of the frame clock): `crossing`, `entry`, `visit`,
-    `visitor`, `track`, `occupancy`, `heatmap`. The timestamp of an event is the moment when it
-    was certain; what happened when is in the payload.
+    Events, with their payloads (pixels of the stream, seconds of the frame clock). The timestamp
+    of an event is the moment when it was certain; what happened when is in the payload.
+
+    - `crossing`: line, direction (`in`, `out`), track, class, point `[x, y]`
+    - `entry`: zone, track, class; a visit begins
+    - `visit`: zone, track, class, entered, left, dwell_s; a visit has ended
+    - `visitor`: track, class; someone new was genuinely seen
+    - `track`: track, class, first, last, visitor (it was told as one), entered (it crossed a line
+      inwards or was in a zone), path `[[t, x, y], …]`, and follows where it is the same person as
+      an earlier track that had broken; told when the track has ended
+    - `occupancy`: start, duration_s, scene and zones by name, each with mean and max
+    - `heatmap`: start, duration_s, size, grid `[columns, rows]`, cells, seconds; these add up
 
     Args:
         camera: Name of the camera.

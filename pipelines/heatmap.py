@@ -97,7 +97,7 @@ class Heatmap:
         if self._now != self._now:
             return None
         start, self._start = self._start, self._now
-        told = np.round(self._seconds, 3)
+        told = np.maximum(np.round(self._seconds, 3), 0.0)
         cells = np.flatnonzero(told)
         if not len(cells):
             return None

@@ -203,8 +203,8 @@ class ZoneMonitor:
         step *= 1.0 / (1.0 - rule.slack)
         evidence += against * step[:, None]
         np.maximum(evidence, 0.0, out=evidence)
-        since[rising & (since != since)] = timestamp
-        since[~rising & (evidence == 0.0)] = np.nan
+        np.copyto(since, timestamp, where=rising & (since != since))
+        np.copyto(since, np.nan, where=(evidence == 0.0) & ~rising)
         # The last bit of a sum of frame times must not decide.
         need = turn * (0.5 * (rule.enter_s - rule.leave_s))
         need += 0.5 * (rule.enter_s + rule.leave_s) - 1e-9

@@ -109,7 +109,7 @@ def _evaluator() -> Tuple[Any, Any]:
         from pycocotools.cocoeval import COCOeval
     except ImportError:
         raise MissingDependency(
-            "no COCO evaluator is installed", remedy="pip install faster-coco-eval"
+            "no COCO evaluator is installed", remedy="run: pip install faster-coco-eval"
         ) from None
     return COCO, COCOeval
 

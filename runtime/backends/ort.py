@@ -53,7 +53,7 @@ class OnnxruntimeBackend:
             raise MissingDependency(
                 "onnxruntime is not installed, and it runs ONNX models",
                 got=str(error),
-                remedy="pip install 'edgelane[cpu]'",
+                remedy="run: pip install 'edgelane[cpu]'",
             ) from None
         self.path = str(path)
         _check_file(self.path)
@@ -154,7 +154,8 @@ def _load_error(path: str, error: Exception, version: str) -> ModelError:
             expected="an ONNX file",
             remedy="export the model to ONNX first",
         )
-    if "external data" in lower or "external_data" in lower or "model_path" in lower:
+    words = ("external data", "external_data", "model_path", "cannot get file size")
+    if any(word in lower for word in words):
         return ModelError(
             f"the weights that {path} keeps in a file of their own are missing or cut short",
             got=text,

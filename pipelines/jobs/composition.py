@@ -4,11 +4,11 @@ import contextlib
 import os
 import threading
 from pathlib import Path
-from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Union
 
 import msgspec
 
-from ...core import ConfigError, Pipeline, UsageError
+from ...core import ConfigError, UsageError
 from ...runtime.config import CameraConfig, Config, load_config, resolve_path
 from ...runtime.loop import Stream, run_loop
 from ...runtime.mot import read_mot
@@ -177,7 +177,6 @@ class _Job:
             for name, camera in self.config.cameras.items()
         }
         self.folder = Path(out) if out is not None else Path("runs") / self.config.name
-        self.pipelines: Dict[str, Pipeline] = {}
 
     def execute(
         self,
@@ -193,8 +192,13 @@ class _Job:
     ) -> Tuple[Summary, Path]:
         """Run the loop, and write the summary however it ended."""
         scaled = {name: self._scaled(name, source.size) for name, source in sources.items()}
+        # Made before the folder is: a line of no length must not leave one behind.
+        made = {
+            name: self.pipeline(name, scaled[name], source.size, classes)
+            for name, source in sources.items()
+        }
         streams = {
-            name: Stream(source, self._maker(name, scaled[name], classes))
+            name: Stream(source, lambda _, name=name: made[name])
             for name, source in sources.items()
         }
         journal = stack.enter_context(
@@ -210,7 +214,7 @@ class _Job:
 
         def summarise() -> Summary:
             told = {"pipeline": self.config.pipeline, **facts}
-            return write_summary(self.folder, self.pipelines, stats, journal, told)
+            return write_summary(self.folder, made, stats, journal, told)
 
         try:
             run_loop(
@@ -223,9 +227,8 @@ class _Job:
                 stats=stats,
             )
         except BaseException:
-            if self.pipelines:
-                with contextlib.suppress(Exception):  # the first error is the one to tell
-                    summarise()
+            with contextlib.suppress(Exception):  # the first error is the one to tell
+                summarise()
             raise
         return summarise(), self.folder
 
@@ -237,15 +240,6 @@ class _Job:
         return self.pipeline.scale(
             self.settings[name], size[0] / reference[0], size[1] / reference[1]
         )
-
-    def _maker(
-        self, name: str, settings: Any, classes: Sequence[str]
-    ) -> Callable[[Tuple[int, int]], Pipeline]:
-        def make(size: Tuple[int, int]) -> Pipeline:
-            made = self.pipelines[name] = self.pipeline(name, settings, size, classes)
-            return made
-
-        return make
 
     def _identity(self) -> Dict[str, Any]:
         """What a run that is gone on with must have in common with the one that was cut off."""

@@ -81,15 +81,18 @@ def open_journal(folder: Path, identity: Mapping[str, Any], overwrite: bool) -> 
         Journal(folder / JOURNAL).close()  # raises while another run writes here
         _remove(folder)
     journal = Journal(folder / JOURNAL)
-    known = journal.get("identity")
-    # As JSON gives it back: tuples are lists there.
-    if known is not None and known != json.loads(json.dumps(identity)):
+    try:
+        known = journal.get("identity")
+        # As JSON gives it back: tuples are lists there.
+        if known is not None and known != json.loads(json.dumps(identity)):
+            raise UsageError(
+                f"{folder} holds a run of another config, model or source that was cut off",
+                remedy="give --overwrite to start anew, or another --out",
+            )
+        journal.set("identity", identity)
+    except BaseException:
         journal.close()
-        raise UsageError(
-            f"{folder} holds a run of another config, model or source that was cut off",
-            remedy="give --overwrite to start anew, or another --out",
-        )
-    journal.set("identity", identity)
+        raise
     return journal
 
 

@@ -88,17 +88,22 @@ class Journal:
                 f"{self.path} does not exist", remedy="name the folder of a finished or running run"
             )
         uri = self.path.absolute().as_uri()
+        # A reader that could write lets SQLite tidy up after a killed writer and after itself;
+        # on a read-only medium nobody writes, and nothing beside the file is needed.
+        modes = ["mode=rw", "mode=ro", "immutable=1"]
+        if not os.access(self.path, os.W_OK) or not os.access(self.path.parent, os.W_OK):
+            modes = ["mode=ro", "immutable=1"]
         with self._errors("cannot be read"):
-            try:
-                self._db = self._connect(uri + "?mode=ro")
-                self._check()
-            except sqlite3.OperationalError:
-                # WAL wants to write beside the file; on a read-only medium nobody else writes.
-                if os.access(self.path.parent, os.W_OK):
-                    raise
-                self._close_db()
-                self._db = self._connect(uri + "?immutable=1")
-                self._check()
+            for mode in modes:
+                try:
+                    self._db = self._connect(f"{uri}?{mode}")
+                    self._db.execute("PRAGMA query_only=1")
+                    self._check()
+                    return
+                except sqlite3.OperationalError:
+                    self._close_db()
+                    if mode == modes[-1]:
+                        raise
 
     def _open_writer(self) -> None:
         try:

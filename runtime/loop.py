@@ -177,6 +177,7 @@ class _Camera:
         self.snapshot_at = 0.0
         self.scene_at = 0.0
         self.finished = False
+        self.offset = 0
 
     @property
     def fraction(self) -> Optional[float]:
@@ -232,7 +233,9 @@ class _Loop:
                 stats.frames = int(saved.stats.get("frames", 0))
                 stats.dropped = int(saved.stats.get("dropped", 0))
                 stats.first = saved.stats.get("first")
-                if not camera.live:
+                if camera.live:
+                    camera.offset = saved.index + 1  # its own numbers begin anew
+                else:
                     source.seek(saved.index + 1)
             if self.journal is not None and not camera.live:
                 # What an earlier end told is told anew at the true end.
@@ -247,9 +250,10 @@ class _Loop:
         if camera.last is not None and moment <= camera.last:
             moment = round(camera.last + _TINY, 6)
         camera.last = moment
-        if moment != given.timestamp or given.camera != camera.name:
+        index = given.index + camera.offset
+        if moment != given.timestamp or given.camera != camera.name or camera.offset:
             given = Observation(
-                camera.name, moment, given.detections, given.size, given.image, given.index
+                camera.name, moment, given.detections, given.size, given.image, index
             )
         watch = Stopwatch()
         events = camera.pipeline.process(given)

@@ -73,8 +73,13 @@ class VideoFile(Source):
         # all cores gets in the way of the models, which need them more.
         options = []
         if hasattr(cv2, "CAP_PROP_N_THREADS"):
-            options = [cv2.CAP_PROP_N_THREADS, 1]
-        capture = cv2.VideoCapture(str(self.path), cv2.CAP_FFMPEG, options)
+            options.append([cv2.CAP_PROP_N_THREADS, 1])
+        # JetPack's OpenCV may have GStreamer alone.
+        known = getattr(cv2, "videoio_registry", None)
+        api = cv2.CAP_FFMPEG
+        if known is not None and api not in known.getBackends():
+            api = cv2.CAP_ANY
+        capture = cv2.VideoCapture(str(self.path), api, *options)
         self._capture = capture
         if not capture.isOpened():
             return None

@@ -357,6 +357,7 @@ def test_a_live_camera_keeps_its_state_with_every_event(tmp_path):
         stats = run_loop({"camera": Stream(later, lambda size: again)}, FakeModel(), journal)
     assert again.state["seen"] == pipeline.state["seen"] + 2
     assert stats.cameras["camera"].frames == again.state["seen"]
+    assert stats.cameras["camera"].index == 31
 
 
 CHILD = textwrap.dedent(

@@ -25,12 +25,16 @@ class TrueCrossing(NamedTuple):
         reach: How far from the line the person came on either side, the lesser of the two, in
             heights: between the crossing and the one before or after, or the end of the path.
             A small one says that it was a close thing.
+        at_end: Whether the path begins or ends on that lesser side.
+        from_tip: How far from the nearer end of the line it was crossed, in heights.
     """
 
     direction: str
     track_id: int
     frame: int
     reach: float
+    at_end: bool
+    from_tip: float
 
 
 @dataclass(frozen=True)
@@ -65,18 +69,24 @@ def true_crossings(persons: Sequence[Person], line: Line) -> List[TrueCrossing]:
         # Between two turns a person stays on one side; the farthest point there is what tells a
         # real visit to that side from a brush with the band.
         heights = person.xyxy[clear, 3] - person.xyxy[clear, 1]
-        visits = np.split(np.abs(side[clear]) / heights, turns + 1)
+        visits = [
+            float(visit.max(initial=0))
+            for visit in np.split(np.abs(side[clear]) / heights, turns + 1)
+        ]
         for i, turn in enumerate(turns.tolist()):
             first, last = int(clear[turn]), int(clear[turn + 1])
             share = side[first] / (side[first] - side[last])
             along = float(line.along(feet[first] + share * (feet[last] - feet[first]))[0])
             if 0 <= along <= line.length:
+                lesser = i if visits[i] < visits[i + 1] else i + 1
                 found.append(
                     TrueCrossing(
                         "in" if side[last] > 0 else "out",
                         person.track_id,
                         int(person.frame[last]),
-                        float(min(visits[i].max(), visits[i + 1].max())),
+                        visits[lesser],
+                        lesser in (0, len(visits) - 1),
+                        min(along, line.length - along) / heights[turn + 1],
                     )
                 )
     return found

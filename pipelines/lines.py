@@ -45,7 +45,7 @@ class LineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         odd_height: A box that differs from the person's height by more than this share is cut or
             merged with another; the foot point is then looked for below its top.
         height_s: Time constant of the person's height.
-        odd_height_s: The same while boxes are odd.
+        cut_height_s: The same while boxes are odd and too short.
     """
 
     tolerance: float = 0.04
@@ -56,7 +56,7 @@ class LineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     jitter_start: float = 0.04
     odd_height: float = 0.15
     height_s: float = 1.0
-    odd_height_s: float = 5.0
+    cut_height_s: float = 5.0
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
@@ -188,7 +188,9 @@ class LineCounter:
             from_top = (top + height - before[:, 1]) ** 2
             share = np.where(odd, from_bottom / (from_bottom + from_top + 1e-12), 0.0)
             bottom = bottom - share * change
-        time_constant = np.where(odd, settings.odd_height_s, settings.height_s)
+        # Boxes are cut short more often than they grow, so the tall ones are believed sooner.
+        cut = odd & (change < 0)
+        time_constant = np.where(cut, settings.cut_height_s, settings.height_s)
         # In the beginning all boxes weigh the same, here and in what follows.
         early = 1 / (seen + 1)
         height = height + np.maximum(early, 1 - np.exp(-elapsed / time_constant)) * change

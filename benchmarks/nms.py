@@ -55,7 +55,7 @@ def _opencv(boxes, scores, class_id, iou: float) -> np.ndarray:
     return np.asarray(dnn.NMSBoxesBatched(wide, scores, class_id, 0.0, iou)).reshape(-1)
 
 
-def _median_ms(call: Callable[[], Any], seconds: float = 0.5) -> float:
+def _median_ms(call: Callable[[], Any], seconds: float) -> float:
     times = []
     end = time.perf_counter() + seconds
     while time.perf_counter() < end or len(times) < 5:
@@ -65,8 +65,16 @@ def _median_ms(call: Callable[[], Any], seconds: float = 0.5) -> float:
     return float(np.median(times)) * 1e3
 
 
-def measure(counts: Sequence[int] = (50, 300, 1000), iou: float = 0.6) -> List[Dict[str, Any]]:
-    """Median milliseconds of each implementation on one and on ten classes."""
+def measure(
+    counts: Sequence[int] = (50, 300, 1000), iou: float = 0.6, seconds: float = 0.5
+) -> List[Dict[str, Any]]:
+    """Median milliseconds of each implementation on one and on ten classes.
+
+    Args:
+        counts: Numbers of boxes.
+        iou: Overlap above which a box goes.
+        seconds: How long each is repeated.
+    """
     rivals = {"edgelane": nms, "opencv": _opencv, "greedy": greedy}
     rows = []
     for classes in (1, 10):
@@ -74,7 +82,7 @@ def measure(counts: Sequence[int] = (50, 300, 1000), iou: float = 0.6) -> List[D
             boxes, scores, kinds = crowd(count, max(count // 5, 1), classes)
             row: Dict[str, Any] = {"boxes": count, "classes": classes}
             for name, rival in rivals.items():
-                row[name] = _median_ms(partial(rival, boxes, scores, kinds, iou))
+                row[name] = _median_ms(partial(rival, boxes, scores, kinds, iou), seconds)
             row["kept"] = len(nms(boxes, scores, kinds, iou))
             row["same"] = bool(
                 np.array_equal(nms(boxes, scores, kinds, iou), greedy(boxes, scores, kinds, iou))

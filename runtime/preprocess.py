@@ -155,13 +155,14 @@ class Preprocessor:
         right, bottom = left + resized[0], top + resized[1]
         # Seen with the channel first, whatever the layout in memory.
         planes = tensor if self.spec.layout == "nchw" else tensor.transpose(2, 0, 1)
+        channels = self._cv2.split(picture)
         for target, source in enumerate(self._planes):
             plane, pad = planes[target], self._pad[target]
             plane[:top] = pad
             plane[bottom:] = pad
             plane[top:bottom, :left] = pad
             plane[top:bottom, right:] = pad
-            self._convert(picture, source, plane[top:bottom, left:right], target)
+            self._convert(channels[source], plane[top:bottom, left:right], target)
         return tensor, transform
 
     def _resize(self, image: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
@@ -173,9 +174,8 @@ class Preprocessor:
             buffer = self._local.resized = np.empty((size[1], size[0], 3), np.uint8)
         return self._cv2.resize(image, size, dst=buffer, interpolation=self._cv2.INTER_LINEAR)
 
-    def _convert(self, picture, source: int, plane: np.ndarray, target: int) -> None:
+    def _convert(self, channel: np.ndarray, plane: np.ndarray, target: int) -> None:
         gain, bias = self._gain[target], self._bias[target]
-        channel = self._cv2.extractChannel(picture, source)
         if self.dtype == np.float32 and gain != 1:
             np.multiply(channel, gain, out=plane, dtype=np.float32)
         elif self.dtype == np.float16 and (gain != 1 or bias != 0):

@@ -41,20 +41,20 @@ def _bind(signature: Signature, kind: str) -> Bound:
 
 
 def _candidates(table: np.ndarray, request: Request):
-    """Of the rows that may matter their indices, `(k, 5 + classes)` values, scores and classes."""
-    keep, confidence = request.keep, request.confidence
-    rows = (~(table[:, 4] < confidence)).nonzero()[0]  # a class score is at most 1
+    """Of the rows that count their indices, `(k, 5 + classes)` values, scores and classes.
+
+    It takes few steps rather than little arithmetic: right after a run of the graph nothing is in
+    the CPU's cache, and each step costs more than what it works on.
+    """
+    rows = (~(table[:, 4] < request.confidence)).nonzero()[0]  # a class score is at most 1
     few = table[rows]
-    if keep is not None and len(keep) == 1 and rows.size:
-        likely = ~(few[:, 4] * few[:, 5 + keep[0]] < confidence)
-        rows, few = rows[likely], few[likely]
     if not rows.size:
         return rows, few, np.zeros(0, np.float32), rows
     classes = few[:, 5:].argmax(axis=1)
-    scores = few[np.arange(len(few)), classes + 5] * few[:, 4]
-    good = ~(scores < confidence)
-    if keep is not None:
-        good &= wanted_classes(classes, keep)
+    scores = few[:, 5:].max(axis=1) * few[:, 4]
+    good = ~(scores < request.confidence)
+    if request.keep is not None:
+        good &= wanted_classes(classes, request.keep)
     if good.all():
         return rows, few, scores, classes
     return rows[good], few[good], scores[good], classes[good]

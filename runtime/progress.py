@@ -3,7 +3,7 @@
 import shutil
 import sys
 import time
-from typing import Callable, Optional, TextIO
+from typing import Callable, Optional, TextIO, Tuple
 
 
 class Progress:
@@ -32,7 +32,7 @@ class Progress:
         self._began = clock()
         self._next = self._began + self._every
         self._from: Optional[float] = None
-        self._state = (0, None)  # type: tuple
+        self._state: Tuple[int, Optional[float]] = (0, None)
         self._shown = False
 
     def update(self, count: int, fraction: Optional[float] = None) -> None:
@@ -57,21 +57,21 @@ class Progress:
         if self._stream is None:
             return
         if self._state[0] and (self._shown or not self._terminal):
-            self._show(self._clock())
+            self._show(self._clock(), final=True)
         if self._terminal and self._shown:
             self._write("\n")
         self._state = (0, None)
         self._shown = False
 
-    def text(self, now: float) -> str:
-        """The line for a moment of the clock."""
+    def text(self, now: float, final: bool = False) -> str:
+        """The line for a moment of the clock; the final one tells the time taken."""
         count, fraction = self._state
         spent = max(now - self._began, 1e-9)
         parts = [f"{count:,} {self.unit}", f"{count / spent:.1f}/s"]
         if fraction is not None:
             parts.insert(0, f"{100 * fraction:3.0f} %")
             done = fraction - (self._from or 0.0)
-            if fraction >= 1:
+            if final or fraction >= 1:
                 parts.append(f"{_clock_text(spent)} taken")
             elif done > 0:
                 parts.append(f"{_clock_text(spent * (1 - fraction) / done)} left")
@@ -79,8 +79,8 @@ class Progress:
             parts.append(_clock_text(spent))
         return (self.label + " " if self.label else "") + "  ".join(parts)
 
-    def _show(self, now: float) -> None:
-        line = self.text(now)
+    def _show(self, now: float, final: bool = False) -> None:
+        line = self.text(now, final)
         if self._terminal:
             width = max(shutil.get_terminal_size().columns - 1, 20)
             self._write("\r" + line[:width] + "\x1b[K")

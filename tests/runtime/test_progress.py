@@ -67,6 +67,15 @@ def test_a_restart_in_the_middle_counts_from_there(clock):
     assert "0:10 left" in progress.text(clock.now)
 
 
+def test_work_that_ends_early_tells_the_time_taken(clock):
+    out = io.StringIO()
+    progress = Progress(stream=out, clock=clock)
+    clock.now += 3
+    progress.update(30, 0.25)
+    progress.close()
+    assert out.getvalue() == " 25 %  30 frames  10.0/s  0:03 taken\n"
+
+
 def test_a_stream_that_is_closed_does_not_stop_the_work(clock):
     out = io.StringIO()
     progress = Progress(stream=out, clock=clock)

@@ -7,7 +7,7 @@ is tracked yet. Format: https://motchallenge.net/instructions/.
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Iterator, List, Optional, Set, TextIO, Tuple, Union
+from typing import Dict, Iterator, List, Optional, Set, TextIO, Tuple, Union
 
 import numpy as np
 
@@ -17,7 +17,9 @@ PathLike = Union[str, "os.PathLike[str]"]
 
 _FORMAT = "frame,id,x,y,w,h,score and up to three columns more"
 _LAST_FRAME = 100_000_000
+# Marks of rows in the unfinished file: of a tentative track, and of a frame that did not show it.
 _TENTATIVE = "?"
+_PREDICTED = "~"
 
 
 class MotFrames(Sequence):
@@ -271,10 +273,11 @@ class DetectionsWriter:
 
 
 class TracksWriter:
-    """Writes `tracks.txt`: the boxes of confirmed tracks in the frames that showed them.
+    """Writes `tracks.txt`: the boxes of confirmed tracks, from the first frame to the last sight.
 
-    A track is told from its first frame on, also from before it was confirmed. Until `close`
-    the rows stand in `tracks.txt.part`, complete at every moment, so a killed run goes on there.
+    What is known only later is used: a track is told from before it was confirmed, and where it
+    was out of sight for a moment by its predicted box, if it was seen again. Until `close` the
+    rows stand in `tracks.txt.part`, complete at every moment, so a killed run goes on there.
 
     Args:
         path: The file to write; its folder must exist.
@@ -297,29 +300,35 @@ class TracksWriter:
         if tracks is None or not len(tracks):
             return
         rows = []
-        for i in np.flatnonzero(tracks.observed):
+        for i in range(len(tracks)):
             row = mot_row(
                 index + 1, int(tracks.track_id[i]), tracks.xyxy[i], tracks.score[i],
                 tracks.class_id[i],
             )  # fmt: skip
-            rows.append(row if tracks.confirmed[i] else row + _TENTATIVE)
+            mark = "" if tracks.observed[i] else _PREDICTED
+            rows.append(row + mark if tracks.confirmed[i] else row + mark + _TENTATIVE)
         _append(self._file, self._part, rows)
 
     def close(self) -> None:
-        """Leave out tracks that were never confirmed and put `tracks.txt` in its place."""
+        """Leave out what was no track or was not seen again, and put `tracks.txt` in place."""
         if self._file.closed:
             return
         self._file.close()
         confirmed: Set[str] = set()
+        last_seen: Dict[str, int] = {}
         for row in _lines(self._part):
+            frame, track_id, _ = row.split(",", 2)
             if not row.endswith(_TENTATIVE):
-                confirmed.add(row.split(",", 2)[1])
+                confirmed.add(track_id)
+            if _PREDICTED not in row:
+                last_seen[track_id] = int(frame)
         temporary = self.path.with_name(self.path.name + ".new")
         try:
             with open(temporary, "w", encoding="ascii") as file:
                 for row in _lines(self._part):
-                    if row.split(",", 2)[1] in confirmed:
-                        file.write(row.rstrip(_TENTATIVE) + "\n")
+                    frame, track_id, _ = row.split(",", 2)
+                    if track_id in confirmed and int(frame) <= last_seen.get(track_id, 0):
+                        file.write(row.rstrip(_TENTATIVE + _PREDICTED) + "\n")
             os.replace(temporary, self.path)
             self._part.unlink()
         except OSError as error:

@@ -167,6 +167,14 @@ def test_tracks_are_told_from_their_first_frame_but_only_once_confirmed(tmp_path
     assert read_mot(path).tracked
 
 
+def test_a_predicted_box_is_told_only_where_the_track_was_seen_again(tmp_path):
+    path = tmp_path / "tracks.txt"
+    with TracksWriter(path) as writer:
+        for index, seen in enumerate([True, False, True, False, False]):
+            writer.write(index, tracks([1], [index > 0], observed=[seen]))
+    assert [line.split(",")[0] for line in path.read_text().splitlines()] == ["1", "2", "3"]
+
+
 def test_tracks_of_a_killed_run_go_on_after_the_snapshot(tmp_path):
     path = tmp_path / "tracks.txt"
     first = TracksWriter(path)

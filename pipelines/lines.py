@@ -24,9 +24,11 @@ VERSION = 1
 # What is kept of a track, common to all lines.
 TIME, TIME_BEFORE, X, Y, X_BEFORE, Y_BEFORE, MEAN_X, MEAN_Y = range(8)
 HEIGHT, JITTER, SPREAD, SEEN, CLASS, CONFIRMED = range(8, 14)
+POINT, POINT_BEFORE, MEAN = 1, 2, 3  # the same pairs of columns seen as complex numbers
 # What is kept of a pair of track and line.
 ZONE, SIDE, TRUST, TURNED, LEFT_X, LEFT_Y, CLEAR_X, CLEAR_Y, CLEAR_TIME = range(9)
 
+_EARLY = np.array([1.0, 1.0, 2.0])
 _ALWAYS = 9  # in `watch`: no zone has this number, so the pair is looked at each time
 
 
@@ -117,6 +119,8 @@ class LineCounter:
             watch=(np.int8, (n,), 0),
         )
         self._held: Dict[int, List[Crossing]] = {}
+        times = (self.settings.height_s, self.settings.settle_s, self.settings.jitter_s)
+        self._rates = -1 / np.array(times)
 
     def update(self, tracks: Tracks, timestamp: float) -> List[Crossing]:
         """Crossings that the tracks of this moment bring.
@@ -170,57 +174,59 @@ class LineCounter:
         """The tracks' columns with new boxes taken in: foot point, height, mean and jitter."""
         settings = self.settings
         state = self._table["track"][rows]
+        # Points of the plane as complex numbers: half as many operations.
+        plane = state.view(np.complex128)
+        top, bottom = boxes[:, 1], boxes[:, 3]
+        tall = bottom - top
         seen = state[:, SEEN]
         first = seen == 0
+        if first.any():
+            state[first, TIME] = state[first, TIME_BEFORE] = timestamp
+            state[first, HEIGHT] = tall[first]
+            state[first, JITTER] = settings.jitter_start
+        before, older = plane[:, POINT].copy(), plane[:, POINT_BEFORE].copy()
         elapsed = timestamp - state[:, TIME]
-        before, older = state[:, X : Y + 1].copy(), state[:, X_BEFORE : Y_BEFORE + 1].copy()
+        # Exponential means; in the beginning all boxes weigh the same. The start value of the
+        # jitter counts like three measurements: the first one comes with the third box.
+        gain = 1 - np.exp(elapsed[:, None] * self._rates)
+        np.maximum(gain, 1 / (seen[:, None] + _EARLY), out=gain)
 
         # Legs that are hidden cut the box from below: its top stays and its bottom jumps. Then the
         # foot point is where the top and the person's height say. Where the top jumps instead
         # (a raised arm, someone bending down) the bottom is right.
-        top, bottom = boxes[:, 1], boxes[:, 3]
-        tall = bottom - top
-        height = np.where(first, tall, state[:, HEIGHT])
+        height = state[:, HEIGHT]
         change = tall - height
         odd = np.abs(change) > settings.odd_height * height
         if odd.any():
-            from_bottom = (bottom - before[:, 1]) ** 2
-            from_top = (top + height - before[:, 1]) ** 2
+            from_bottom = (bottom - before.imag) ** 2
+            from_top = (top + height - before.imag) ** 2
             share = np.where(odd, from_bottom / (from_bottom + from_top + 1e-12), 0.0)
             bottom = bottom - share * change
-        # Boxes are cut short more often than they grow, so the tall ones are believed sooner.
-        cut = odd & (change < 0)
-        time_constant = np.where(cut, settings.cut_height_s, settings.height_s)
-        # In the beginning all boxes weigh the same, here and in what follows.
-        early = 1 / (seen + 1)
-        height = height + np.maximum(early, 1 - np.exp(-elapsed / time_constant)) * change
-        point = np.stack(((boxes[:, 0] + boxes[:, 2]) * 0.5, bottom), axis=1)
+            # Boxes are cut short more often than they grow, so the tall ones are believed sooner.
+            slow = np.maximum(1 - np.exp(-elapsed / settings.cut_height_s), 1 / (seen + 1))
+            gain[:, 0] = np.where(odd & (change < 0), slow, gain[:, 0])
+        state[:, HEIGHT] += gain[:, 0] * change
+        point = (boxes[:, 0] + boxes[:, 2]) * 0.5 + 1j * bottom
 
         # How far the middle one of the last three points lies off the way between the others. For
         # independent noise of deviation d in x and in y its mean square is
         # 2 d² (1 + w² + (1 - w)²), with w the middle one's share of the time between the others.
-        span = timestamp - state[:, TIME_BEFORE]
-        usable = (seen >= 2) & (span > 0)
-        weight = (state[:, TIME] - state[:, TIME_BEFORE]) / np.where(usable, span, 1.0)
-        off = before - older - (point - older) * weight[:, None]
-        scale = 2 * (1 + weight**2 + (1 - weight) ** 2)
-        noise = np.sqrt((off * off).sum(axis=1) / scale) / height
-        # The start value counts like three measurements: the first one comes with the third box.
-        gain = np.maximum(1 / (seen + 2), 1 - np.exp(-elapsed / settings.jitter_s))
-        jitter = np.where(first, settings.jitter_start, state[:, JITTER])
-        jitter += np.where(usable, gain, 0.0) * (np.minimum(noise, 0.25) - jitter)
+        span = np.maximum(timestamp - state[:, TIME_BEFORE], 1e-9)
+        weight = 1 - elapsed / span
+        off = np.abs(before - older - (point - older) * weight)
+        noise = off / (2 * state[:, HEIGHT] * np.sqrt(1 - weight + weight * weight))
+        jitter = state[:, JITTER]
+        jitter += (seen >= 2) * gain[:, 2] * (np.minimum(noise, 0.25) - jitter)
 
         # The mean's noise has `spread` times the variance of a single point's.
-        gain = np.maximum(early, 1 - np.exp(-elapsed / settings.settle_s))
-        state[:, MEAN_X : MEAN_Y + 1] += gain[:, None] * (point - state[:, MEAN_X : MEAN_Y + 1])
-        state[:, SPREAD] = (1 - gain) ** 2 * state[:, SPREAD] + gain**2
-        state[:, JITTER] = jitter
-        state[:, HEIGHT] = height
-        state[:, X_BEFORE : Y_BEFORE + 1] = before
+        gain = gain[:, 1]
+        plane[:, MEAN] += gain * (point - plane[:, MEAN])
+        state[:, SPREAD] = (1 - gain) ** 2 * state[:, SPREAD] + gain * gain
+        plane[:, POINT_BEFORE] = before
+        plane[:, POINT] = point
         state[:, TIME_BEFORE] = state[:, TIME]
-        state[:, X : Y + 1] = point
         state[:, TIME] = timestamp
-        state[:, SEEN] = np.minimum(seen + 1, 1e6)
+        np.minimum(seen + 1, 1e6, out=seen)
         return state
 
     def _decide(

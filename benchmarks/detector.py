@@ -213,7 +213,9 @@ def main(arguments: Optional[Sequence[str]] = None) -> Dict[str, Any]:
             model, options.video, options.truth, options.truth_width
         )
     elif options.annotations and options.images:
-        model = load_model(options.model, decoder=options.decoder, confidence=0.01, nms_iou=0.65)
+        model = load_model(options.model, decoder=options.decoder, confidence=0.01)
+        if model.card.nms_iou is not None:
+            model = model.variant(nms_iou=0.65)
         names = options.names.split(",") if options.names else None
         result = average_precision(model, options.annotations, options.images, names)
     else:

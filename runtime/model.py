@@ -1,6 +1,5 @@
 """A detector ready to use: a backend, a card, and the way from a picture to detections."""
 
-import ast
 import dataclasses
 import logging
 import os
@@ -10,18 +9,15 @@ import numpy as np
 
 from ..core import ConfigError, Detections, InputSpec, ModelCard, ModelError, did_you_mean
 from ..core.card import METADATA_KEY
-from .backends import Backend, TensorSpec, open_backend
-from .classes import class_names, count_in_metadata
+from .backends import Backend, open_backend
+from .classes import class_names
 from .decoders import Bound, Family, Request, Rows, Signature, bind_decoder, recognise
+from .graph import Outputs, layout_of, picture_input, probe, side_input, signature_of
 from .nms import nms
 from .preprocess import Preprocessor, Transform
 
 _LOG = logging.getLogger("edgelane")
 
-DEFAULT_SIZE = (640, 640)
-"""Input size of models that leave it open and say nothing about it."""
-
-Outputs = Dict[str, np.ndarray]
 PathLike = Union[str, "os.PathLike[str]"]
 
 
@@ -234,7 +230,7 @@ def load_model(
         classes: Names of the classes to keep; None for all.
         confidence: Score below which detections are dropped, instead of the card's.
         nms_iou: Overlap above which the weaker of two boxes of a class is dropped, instead of the
-            card's.
+            card's; also for models that usually need no suppression.
         input: Fields of `core.InputSpec` that replace the card's, e.g. `{"colour": "rgb"}`.
         threads: Threads for one run; None for what suits a machine with nothing else to do.
 
@@ -279,13 +275,13 @@ def build_model(
     if card is not None and card.task != "detect":
         raise ModelError(f"{where} is no detector", got=f"task {card.task!r}", expected="'detect'")
     _check_task(backend.metadata, where)
-    signature = _signature(backend, card, input or {}, where)
+    signature = signature_of(backend, card, input or {}, where)
     wanted = decoder or (card.decoder if card else None)
     family: Optional[Family]
     if wanted:
         family, bound = bind_decoder(wanted, signature)
     else:
-        family, bound = recognise(signature, lambda: _probe(backend, signature.size, where))
+        family, bound = recognise(signature, lambda: probe(backend, signature.size, where))
     if card is None:
         card = _usual_card(backend, signature, family, wanted, bound, where)
     elif bound.num_classes and card.classes and bound.num_classes != len(card.classes):
@@ -299,7 +295,7 @@ def build_model(
         changes["decoder"] = wanted
     if confidence is not None:
         changes["confidence"] = float(confidence)
-    if nms_iou is not None and card.nms_iou is not None:
+    if nms_iou is not None:
         changes["nms_iou"] = float(nms_iou)
     card = dataclasses.replace(card, **changes)
     return Model(backend, card, bound, _class_ids(classes, card.classes, where), where)
@@ -317,112 +313,6 @@ def _check_task(metadata: Dict[str, str], where: str) -> None:
         )
 
 
-def picture_input(backend: Backend, where: str = "the model") -> TensorSpec:
-    """The input that takes the picture: the one with four axes, one of them the three colours.
-
-    Raises:
-        ModelError: There is none, or more than one.
-    """
-    found = [
-        spec
-        for spec in backend.inputs
-        if len(spec.shape) == 4 and (spec.shape[1] in (3, None) or spec.shape[3] in (3, None))
-    ]
-    if len(found) != 1:
-        raise ModelError(
-            f"{where} does not take one colour picture",
-            got="; ".join(str(i) for i in backend.inputs) or "no inputs",
-            expected="one input [N, 3, h, w] or [N, h, w, 3]",
-        )
-    return found[0]
-
-
-def side_input(spec: TensorSpec, size: Tuple[int, int], count: int) -> np.ndarray:
-    """The value of an input beside the picture, which tells a graph how large the picture is.
-
-    The graph is told the size of its own input, so its boxes come in pixels of that, as those of
-    every other family.
-
-    Raises:
-        ModelError: The input is none of the known.
-    """
-    width, height = size
-    known = {
-        "orig_target_sizes": (width, height),  # RT-DETR, D-FINE, DEIM
-        "orig_size": (width, height),
-        "im_shape": (height, width),  # PaddleDetection
-        "scale_factor": (1, 1),
-    }
-    if spec.name not in known:
-        raise ModelError(
-            f"nothing is known about the model's input {spec.name!r}",
-            got=str(spec),
-            expected="a picture, and at most " + ", ".join(known),
-        )
-    return np.tile(np.asarray(known[spec.name], spec.dtype), (count, 1))
-
-
-def _layout(spec: TensorSpec) -> str:
-    return "nhwc" if spec.shape[3] == 3 and spec.shape[1] != 3 else "nchw"
-
-
-def _signature(
-    backend: Backend, card: Optional[ModelCard], override: Dict[str, Any], where: str
-) -> Signature:
-    picture = picture_input(backend, where)
-    fixed = picture.shape[2:] if _layout(picture) == "nchw" else picture.shape[1:3]
-    wished = override.get("size") or (card.input.size if card else None)
-    if wished is None:
-        wished = _size_in_metadata(backend.metadata)
-    try:
-        width, height = (int(n) for n in wished)
-        if min(width, height) < 1:
-            raise ValueError
-    except (TypeError, ValueError):
-        raise ConfigError(
-            "input.size is wrong", got=repr(wished), expected="[width, height] in pixels"
-        ) from None
-    size = (fixed[1] or width, fixed[0] or height)
-    if size != (width, height) and ("size" in override or card is not None):
-        raise ModelError(
-            f"{where} does not take pictures of that size",
-            got=f"{width}x{height} in the {'config' if 'size' in override else 'card'}",
-            expected=f"{size[0]}x{size[1]}, which is fixed in the graph",
-        )
-    # The batch is one picture for the signature; other open axes are settled by a run.
-    outputs = tuple(
-        dataclasses.replace(o, shape=(1, *o.shape[1:]) if o.shape else o.shape)
-        for o in backend.outputs
-    )
-    probe = None
-    if any(n is None for o in outputs for n in o.shape):
-        probe = _probe(backend, size, where)
-        outputs = tuple(dataclasses.replace(o, shape=probe[o.name].shape) for o in outputs)
-    named = len(card.classes) or None if card else count_in_metadata(backend.metadata)
-    return Signature(outputs, backend.inputs, size, named, probe)
-
-
-def _size_in_metadata(metadata: Dict[str, str]) -> Tuple[int, int]:
-    try:
-        height, width = ast.literal_eval(metadata.get("imgsz", ""))
-        return int(width), int(height)
-    except (ValueError, SyntaxError, TypeError):
-        return DEFAULT_SIZE
-
-
-def _probe(backend: Backend, size: Tuple[int, int], where: str) -> Outputs:
-    """Outputs of the first picture of a batch of black ones."""
-    picture = picture_input(backend, where)
-    count = picture.shape[0] or 1
-    shape = (3, size[1], size[0]) if _layout(picture) == "nchw" else (size[1], size[0], 3)
-    feeds = {picture.name: np.zeros((count, *shape), picture.dtype)}
-    for spec in backend.inputs:
-        if spec.name != picture.name:
-            feeds[spec.name] = side_input(spec, size, count)
-    outputs = backend.infer(feeds)
-    return {k: v[:1] if v.ndim else v for k, v in outputs.items()}
-
-
 def _usual_card(
     backend: Backend,
     signature: Signature,
@@ -431,7 +321,7 @@ def _usual_card(
     bound: Bound,
     where: str,
 ) -> ModelCard:
-    layout = _layout(picture_input(backend, where))
+    layout = layout_of(picture_input(backend, where))
     usual = family.input if family else {}
     return ModelCard(
         task="detect",

@@ -4,6 +4,7 @@ Sources: the layouts that exported models of these families have. Boxes are in p
 input, class scores have passed the sigmoid.
 """
 
+import dataclasses
 from functools import partial
 from typing import Dict
 
@@ -28,7 +29,9 @@ _INPUT = {"colour": "rgb", "scale": 1 / 255, "resize": "centre", "pad": 114}
 
 
 def _bind_v5(signature: Signature) -> Bound:
-    output = one_output(signature, 3)
+    # Older exports give their raw maps [N, 3, h, w, 5 + classes] beside the table.
+    tables = tuple(o for o in signature.outputs if len(o.shape) != 5)
+    output = one_output(dataclasses.replace(signature, outputs=tables), 3)
     _, anchors, columns = output.shape
     need(
         any(3 * signature.cells(s) == anchors for s in STRIDES),
@@ -80,7 +83,8 @@ def _bind_end_to_end(signature: Signature) -> Bound:
     output = one_output(signature, 3)
     _, rows, columns = output.shape
     need(columns == 6, f"{columns} columns are not box, score and class")
-    need(rows and rows <= 1000, f"{rows} rows are more than a model gives after suppression")
+    # None of them where the number of rows is that of what is found in a black picture.
+    need(rows is not None and rows <= 1000, f"{rows} rows are more than suppression leaves")
     name = output.name
     return Bound(
         partial(_decode_end_to_end, name),
@@ -90,6 +94,8 @@ def _bind_end_to_end(signature: Signature) -> Bound:
 
 
 def _likely_rows(table: np.ndarray) -> bool:
+    if not len(table):
+        return True
     classes = table[:, 5]
     return (
         likely_scores(table[:, 4])

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from edgelane.core import InputSpec, ModelError, UsageError
+from edgelane.runtime.backends import TensorSpec
 from edgelane.runtime.decoders import FAMILIES, Request, find_family
 from edgelane.runtime.decoders.base import pick
-from edgelane.runtime.model import load_model
+from edgelane.runtime.model import build_model, load_model
+from edgelane.runtime.testing import FakeBackend
 
 IMAGE = np.full((layouts.SIZE[1], layouts.SIZE[0], 3), 90, np.uint8)
 
@@ -174,6 +176,30 @@ def test_four_classes_are_told_from_four_sides(tmp_path, monkeypatch):
         renamed = {str(i): value for i, value in enumerate(outputs.values())}
         with load_model(save(tmp_path, "damo-yolo", renamed)) as model:
             assert_truth(model(IMAGE), truth)
+
+
+def test_yolov5_with_its_raw_maps_beside_the_table(tmp_path):
+    """Older exports give them too; the table is enough."""
+    outputs = dict(layouts.yolov5())
+    for index, stride in enumerate((8, 16, 32)):
+        shape = (1, 3, layouts.SIZE[1] // stride, layouts.SIZE[0] // stride, 5 + layouts.CLASSES)
+        outputs[f"raw_{index}"] = np.zeros(shape, np.float32)
+    with load_model(save(tmp_path, "yolov5", outputs)) as model:
+        assert_truth(model(IMAGE))
+
+
+def test_as_many_rows_as_there_are_objects():
+    """An open number of rows is none for the black picture that settles the shapes."""
+
+    def answer(feeds):
+        rows = layouts.end_to_end()["output0"][:, :3]
+        return {"output0": rows if feeds["images"].any() else rows[:, :0]}
+
+    picture = TensorSpec("images", (1, 3, *layouts.SIZE[::-1]), np.dtype(np.float32))
+    output = TensorSpec("output0", (1, None, 6), np.dtype(np.float32))
+    model = build_model(FakeBackend(answer, [picture], [output]))
+    assert model.card.decoder == "end-to-end"
+    assert_truth(model(IMAGE))
 
 
 def test_half_precision_outputs(tmp_path):

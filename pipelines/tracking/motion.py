@@ -15,6 +15,8 @@ from .settings import TrackerSettings
 # covariance of position and velocity, and of size, in heights.
 CX, CY, W, H, VX, VY, PP, PV, VV, SS = range(10)
 ROWS = 10
+# Deviations from which a new track surprises, and by how much its speed may then be wider.
+SURPRISE, SPRINT = 2.0, 5.0
 
 
 def born(boxes: np.ndarray, settings: TrackerSettings) -> np.ndarray:
@@ -49,6 +51,7 @@ def correct(
     rows: np.ndarray,
     boxes: np.ndarray,
     doubt: np.ndarray,
+    known: np.ndarray,
     settings: TrackerSettings,
 ) -> None:
     """Correct the tracks `rows` of the state `(10, n)` by their boxes `(4, k)`, in place.
@@ -58,20 +61,32 @@ def correct(
         rows: `(k,)` indices of tracks.
         boxes: `(4, k)` centre x, y, width, height in pixels.
         doubt: `(k,)` from 1 up, the factor on the noise of each box.
+        known: `(k,)` bool, whether the track's speed is known: one that was seen once or twice
+            may well surprise, and must be followed.
         settings: Where the noise is told.
     """
     part = state[:, rows]
     off = boxes - part[:4]
     height = part[H]
 
-    pp, pv = part[PP], part[PV]
     noise = settings.position_noise**2 * doubt
-    surprise = np.hypot(off[CX], off[CY]) / (height * np.sqrt(pp + noise))
-    noise = noise * _outlier(surprise, settings)
+    far = np.hypot(off[CX], off[CY]) / height
+    surprise = far / np.sqrt(part[PP] + noise)
+    new = (~known & (surprise > SURPRISE)).nonzero()[0]
+    if len(new):
+        # From a track of known speed a surprise is a doubtful box; a new one may be a runner, so
+        # there the part of the covariance that comes from speed gives way, up to a sprint.
+        rest = settings.position_noise**2
+        moved = np.maximum(part[PP, new] - rest, 1e-12)
+        wider = np.clip(far[new] ** 2 / moved, 1.0, SPRINT**2)
+        part[PP, new] = rest + wider * moved
+        part[PV : VV + 1, new] *= wider
+    noise = noise * _outlier(surprise, known, settings)
+    pp, pv = part[PP], part[PV]
     gain, turn = pp / (pp + noise), pv / (pp + noise)
     size_noise = settings.size_noise**2 * doubt
     surprise = np.abs(off[W:]).max(axis=0) / (height * np.sqrt(part[SS] + size_noise))
-    size_noise = size_noise * _outlier(surprise, settings)
+    size_noise = size_noise * _outlier(surprise, known, settings)
     size_gain = part[SS] / (part[SS] + size_noise)
 
     part[CX : CY + 1] += gain * off[:2]
@@ -84,6 +99,6 @@ def correct(
     state[:, rows] = part
 
 
-def _outlier(surprise: np.ndarray, settings: TrackerSettings) -> np.ndarray:
+def _outlier(surprise: np.ndarray, known: np.ndarray, settings: TrackerSettings) -> np.ndarray:
     """Factor on the noise of a box that surprises by so many deviations (Huber's weight)."""
-    return np.maximum(1.0, surprise / max(settings.robust, 1e-6))
+    return np.where(known, np.maximum(1.0, surprise / max(settings.robust, 1e-6)), 1.0)

@@ -26,7 +26,8 @@ class TrackerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         confirm_s: How long a new track must have been seen, at least.
         tentative_s: A new track that is unseen for longer ends.
         fresh_s: A track that is unseen for longer is lost: it is matched last.
-        coast_s: A confirmed track that is unseen is told for so long, where it should be.
+        coast_s: A confirmed track that is unseen is told for so long, where it should be, but
+            for no longer than it had been seen.
         lost_s: A confirmed track that is unseen for longer ends.
         inside: Share of a predicted box that must lie where objects have been seen; one that
             has left the picture is not told.
@@ -39,7 +40,8 @@ class TrackerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         distance_weight: Cost of each standard deviation between the centres.
         height_weight: Cost of a difference in height, times the logarithm of its ratio.
         age_cost: Cost of each second for which the track is unseen.
-        young_cost: Cost of a track that is not confirmed.
+        young_cost: Cost of a track that is not confirmed, once its speed is known.
+        young_share: What remains of the gain of such a track, so that confirmed ones go first.
         position_noise: Deviation of a detection's centre.
         size_noise: Deviation of a detection's width and height.
         crowd_noise: Doubt in a detection that other tracks overlap: factor on its variance for
@@ -66,7 +68,7 @@ class TrackerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     confirm_s: float = 0.06
     tentative_s: float = 0.25
     fresh_s: float = 1.25
-    coast_s: float = 0.45
+    coast_s: float = 0.6
     lost_s: float = 3.0
     inside: float = 0.9
     buffer: float = 0.3
@@ -78,6 +80,7 @@ class TrackerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     height_weight: float = 1.6
     age_cost: float = 0.1
     young_cost: float = 0.6
+    young_share: float = 0.4
     position_noise: float = 0.07
     size_noise: float = 0.1
     crowd_noise: float = 10.0

@@ -19,6 +19,9 @@ STATE_ROWS = motion.ROWS + 6
 ID, CLASS, HITS, CONFIRMED = range(4)
 # Seconds between frames beyond which nothing is stretched to suit them.
 SLOWEST = 2.0
+# An outermost edge that had not been passed by this share of a height for so many seconds when an
+# object was last seen is the end of the picture; one that it was pushing outwards itself is not.
+EDGE_STEP, EDGE_S = 0.02, 0.15
 
 
 class Tracker:
@@ -37,8 +40,10 @@ class Tracker:
         self._interval = 0.0
         self._level = 0.0
         self._height = 0.0
-        # The outermost edges seen so far, left top right bottom: beyond them lies no picture.
-        self._bounds = np.array([np.inf, np.inf, -np.inf, -np.inf])
+        # The outermost edges seen so far, and since when they stand: left and top with their sign
+        # turned, right, bottom.
+        self._bounds = np.full(4, -np.inf)
+        self._standing = np.zeros(4)
         self._timestamp: Optional[float] = None
 
     def update(self, detections: Detections, timestamp: float) -> Tracks:
@@ -65,8 +70,7 @@ class Tracker:
         found[2:] = boxes[2:] - boxes[:2]
         score, kind = detections.score.astype(float), detections.class_id
         if len(score):
-            np.minimum(self._bounds[:2], boxes[:2].min(axis=1), out=self._bounds[:2])
-            np.maximum(self._bounds[2:], boxes[2:].max(axis=1), out=self._bounds[2:])
+            self._widen(boxes, float(found[3].mean()))
             if self._level == 0:
                 self._level = float(score.max())
         matched, crowd = self._match(found, score, kind)
@@ -74,7 +78,8 @@ class Tracker:
         taken = matched[rows]
         if len(rows):
             doubt = 1 + s.crowd_noise * crowd[taken]
-            motion.correct(self._state, rows, found[:, taken], doubt, s)
+            known = self._facts[HITS, rows] > 2
+            motion.correct(self._state, rows, found[:, taken], doubt, known, s)
             self._see(rows, score[taken])
         free = score >= s.low_score
         free[taken] = False
@@ -135,7 +140,8 @@ class Tracker:
         gain = np.where(late, s.lost_cost, s.match_cost) - 1 + similarity
         gain -= s.distance_weight * np.hypot(a[CX] - b[CX], a[CY] - b[CY]) / deviation[rows]
         gain -= s.height_weight * np.abs(np.log(a[H] / b[H]))
-        gain -= s.age_cost * unseen[rows] + s.young_cost * ~known
+        gain -= s.age_cost * unseen[rows] + s.young_cost * (~known & (facts[HITS, rows] > 1))
+        gain *= np.where(known, 1.0, s.young_share)
         good = ((gain > 0) & (score[columns] >= s.low_score)).nonzero()[0]
         rows, columns, gain = rows[good], columns[good], gain[good]
 
@@ -232,11 +238,21 @@ class Tracker:
         good &= (mean >= needed) | (walked >= s.walk * np.maximum(part[H], self._height))
         facts[CONFIRMED, young[good]] = 1
 
+    def _widen(self, boxes: np.ndarray, height: float) -> None:
+        """Learn how far the picture reaches from boxes `(4, m)`, left top right bottom."""
+        outer = np.concatenate([-boxes[:2].min(axis=1), boxes[2:].max(axis=1)])
+        wider = outer > self._bounds + EDGE_STEP * height
+        if wider.any():
+            self._bounds[wider] = outer[wider]
+            self._standing[wider] = self._clock
+
     def _inside(self, part: np.ndarray) -> np.ndarray:
         """The share of each box that lies within the picture, as far as it is known."""
+        known = part[SEEN] - self._standing[:, None] >= EDGE_S
+        edge = np.where(known, self._bounds[:, None], np.inf)
         half = part[W : H + 1] / 2
-        low = np.maximum(part[:2] - half, self._bounds[:2, None])
-        high = np.minimum(part[:2] + half, self._bounds[2:, None])
+        low = np.maximum(part[:2] - half, -edge[:2])
+        high = np.minimum(part[:2] + half, edge[2:])
         sides = np.maximum(high - low, 0) / part[W : H + 1]
         return sides[0] * sides[1]
 
@@ -245,7 +261,8 @@ class Tracker:
         state, facts = self._state, self._facts
         observed = matched >= 0
         confirmed = facts[CONFIRMED] > 0
-        coast = max(s.coast_s, 1.5 * self._interval)
+        # A gap is bridged for no longer than the object was seen before it.
+        coast = np.minimum(max(s.coast_s, 1.5 * self._interval), state[SEEN] - state[BORN])
         shown = observed | (confirmed & (self._clock - state[SEEN] <= coast))
         unseen = (shown & ~observed).nonzero()[0]
         if len(unseen):
@@ -279,6 +296,7 @@ class Tracker:
             "level": self._level,
             "height": self._height,
             "bounds": self._bounds.copy(),
+            "standing": self._standing.copy(),
             "timestamp": self._timestamp,
         }
 
@@ -293,6 +311,9 @@ class Tracker:
             facts = np.array(state["facts"], np.int64)
             if rows.shape[0] != STATE_ROWS or facts.shape != (4, rows.shape[1]):
                 raise ValueError(f"arrays of shape {rows.shape} and {facts.shape}")
+            bounds, standing = (np.array(state[k], float) for k in ("bounds", "standing"))
+            if bounds.shape != (4,) or standing.shape != (4,):
+                raise ValueError(f"edges of shape {bounds.shape} and {standing.shape}")
             when = state["timestamp"]
             plain = [float(state[name]) for name in ("clock", "interval", "level", "height")]
             following = int(state["next_id"])
@@ -300,4 +321,5 @@ class Tracker:
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise DataError("this is no state of a tracker", got=repr(error)) from None
         self._state, self._facts, self._next_id, self._timestamp = rows, facts, following, when
+        self._bounds, self._standing = bounds, standing
         self._clock, self._interval, self._level, self._height = plain

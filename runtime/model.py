@@ -179,8 +179,9 @@ class Model:
             boxes, scores, classes = self._decode(outputs, self._request)
             if not len(boxes):
                 return Rows(boxes, scores, classes)
-            # inf - inf and NaN are NaN, and any of them makes its row's sum no number.
-            good = np.isfinite(boxes.sum(axis=1) + scores)
+            # NaN and infinity make their row's sum compare as False. The limit is beyond any
+            # picture, and keeps areas finite in single precision.
+            good = np.abs(boxes).sum(axis=1) + scores < 1e7
         if not good.all():
             self._notice(int(len(good) - good.sum()))
             boxes, scores, classes = boxes[good], scores[good], classes[good]

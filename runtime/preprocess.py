@@ -11,7 +11,7 @@ from typing import Any, Dict, Optional, Tuple
 
 import numpy as np
 
-from ..core import InputSpec, ModelError
+from ..core import DataError, InputSpec, ModelError
 from .sources.base import load_cv2
 
 
@@ -141,7 +141,16 @@ class Preprocessor:
 
         Returns:
             The tensor of `shape` and `dtype`, and the transform that maps boxes back.
+
+        Raises:
+            DataError: The picture is of another shape or type.
         """
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+            raise DataError(
+                "a detector takes BGR pictures of uint8",
+                got=f"{image.shape} {image.dtype}",
+                expected="(h, w, 3) uint8",
+            )
         size = (image.shape[1], image.shape[0])
         placed = self._placed.get(size)
         if placed is None:

@@ -80,7 +80,7 @@ def test_confidence_is_a_floor(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", list(FAMILIES))
-@pytest.mark.parametrize("poison", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("poison", [np.nan, np.inf, -np.inf, 1e30])
 @pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_numbers_that_are_none_are_dropped_and_told_once(tmp_path, name, poison, caplog):
     """NaN and infinity in boxes and scores cost their own rows, not the frame."""

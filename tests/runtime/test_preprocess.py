@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 
-from edgelane.core import InputSpec, ModelError
+from edgelane.core import DataError, InputSpec, ModelError
 from edgelane.runtime.preprocess import Preprocessor, Transform, place
 
 cv2 = pytest.importorskip("cv2")
@@ -79,6 +79,21 @@ def test_a_type_no_picture_turns_into_is_refused():
     """The error says what would be right."""
     with pytest.raises(ModelError, match="float32, float16 or uint8"):
         Preprocessor(InputSpec(size=(8, 8)), np.int64)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.zeros((8, 8), np.uint8),
+        np.zeros((8, 8, 4), np.uint8),
+        np.zeros((0, 8, 3), np.uint8),
+        np.zeros((8, 8, 3), np.float32),
+    ],
+)
+def test_what_is_no_colour_picture_is_refused(image):
+    """Grey, transparent, empty and float pictures are the caller's mistake."""
+    with pytest.raises(DataError, match="uint8"):
+        Preprocessor(InputSpec(size=(8, 8)))(image)
 
 
 @pytest.mark.parametrize("resize", RESIZES)

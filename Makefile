@@ -35,7 +35,7 @@ check: lint
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/vermin -q -t=3.8- --no-tips --violations $(DEVICE_ROOMS) __init__.py __main__.py
 
 test38:

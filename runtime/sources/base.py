@@ -183,9 +183,11 @@ def load_cv2() -> Any:
         raise MissingDependency(
             "OpenCV is missing", got=error, remedy="pip install 'edgelane[cpu]'"
         ) from None
-    logging = getattr(getattr(cv2, "utils", None), "logging", None)
+    # Where it stands differs between OpenCV 4 and 5, and JetPack's own may have neither.
+    library: Any = cv2
+    logging = getattr(getattr(library, "utils", None), "logging", None)
     if logging is not None:
         logging.setLogLevel(logging.LOG_LEVEL_SILENT)
-    elif hasattr(cv2, "setLogLevel"):
-        cv2.setLogLevel(0)
+    elif hasattr(library, "setLogLevel"):
+        library.setLogLevel(0)
     return cv2

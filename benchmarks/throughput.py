@@ -19,7 +19,7 @@ from typing import Any, Dict, List, Optional, Tuple
 from ..core import EdgelaneError
 from ..pipelines.counting import Counting, CountingSettings, LineShape, ZoneShape
 from ..runtime.journal import Journal
-from ..runtime.loop import Stream, default_workers, run_loop
+from ..runtime.loop import Stream, cores, run_loop
 from ..runtime.model import Model, load_model
 from ..runtime.sources import open_source
 from ..runtime.stats import STAGES
@@ -63,7 +63,7 @@ def measure(model: Model, video: str, workers: Optional[int] = None) -> Dict[str
         frame beyond decode and infer; `ratio`, the speed against the limit; `others`, how many
         cores other programs took; `ratio_left`, the speed against the limit on what was left.
     """
-    cores = default_workers()
+    available = cores()
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         source = stack.enter_context(open_source(video))
@@ -81,12 +81,12 @@ def measure(model: Model, video: str, workers: Optional[int] = None) -> Dict[str
         "frames": stats.processed,
         "fps": round(stats.fps, 2),
         "workers": stats.workers,
-        "cores": cores,
+        "cores": available,
         "cpu_ms": {**{k: round(v, 3) for k, v in cpu.items()}, "total": round(total, 3)},
         "beyond_ms": round(total - cpu.get("decode", 0.0) - cpu.get("infer", 0.0), 3),
-        "ratio": round(stats.cpu_s / cores / stats.wall_s, 3),
+        "ratio": round(stats.cpu_s / available / stats.wall_s, 3),
         "others": round(others, 2),
-        "ratio_left": round(stats.cpu_s / max(cores - others, 0.1) / stats.wall_s, 3),
+        "ratio_left": round(stats.cpu_s / max(available - others, 0.1) / stats.wall_s, 3),
     }
 
 
@@ -95,7 +95,7 @@ def main(arguments: Optional[List[str]] = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--model", required=True, help="an ONNX detector")
     parser.add_argument("--video", required=True, help="a video file")
-    parser.add_argument("--workers", type=int, help="threads that run the model (the cores)")
+    parser.add_argument("--workers", type=int, help="threads for the model (cores + 1)")
     parser.add_argument("--repeat", type=int, default=3, help="runs; the best ratio counts")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--check", action="store_true", help="exit 1 where a target is missed")

@@ -84,12 +84,18 @@ class Clock:
         return time.time()
 
 
-def default_workers() -> int:
+def cores() -> int:
     """The cores that this process may use."""
     try:
         return max(len(os.sched_getaffinity(0)), 1)
     except AttributeError:
         return os.cpu_count() or 1
+
+
+def default_workers() -> int:
+    """One worker more than cores: while one waits for the interpreter, which decoding a model's
+    output and the pipeline share, another is inside the model and needs none."""
+    return cores() + 1
 
 
 def run_loop(
@@ -121,7 +127,7 @@ def run_loop(
         sinks: Called in order with each `Step`, before its events are journalled. Closing them
             is the caller's.
         progress: Told how far the run is.
-        workers: Threads that run the model; the number of cores unless given.
+        workers: Threads that run the model; one more than cores unless given.
         stop: Set it to end the run as a signal does.
         stats: Filled while the loop runs, so that a caller has it after an error too.
         clock: For tests.

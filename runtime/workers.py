@@ -4,7 +4,6 @@ import inspect
 import queue
 import threading
 from collections import deque
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Callable, Deque, Dict, Iterator, Mapping, Optional, Tuple
@@ -74,30 +73,41 @@ class Detecting:
         return Result(observation_of(frame, detections), decode, preprocess, infer, postprocess)
 
 
+class _Task:
+    """A frame on its way: put in its camera's line by the capture, filled by a worker."""
+
+    __slots__ = ("camera", "decode", "done", "error", "frame", "result")
+
+    def __init__(self, camera: str, frame: Frame, decode: Spent) -> None:
+        self.camera = camera
+        self.frame: Optional[Frame] = frame
+        self.decode = decode
+        self.result: Optional[Result] = None
+        self.error: Optional[BaseException] = None
+        self.done = False
+
+
 class _Capture(threading.Thread):
     """Decodes one camera and hands its frames to the workers."""
 
     def __init__(
-        self,
-        name: str,
-        source: Any,
-        submit: Callable[[Frame, Spent], "Future[Result]"],
-        slots: int,
-        ready: Any,
-        stop: "_Either",
+        self, name: str, source: Any, slots: int, tasks: Any, ready: Any, stop: "_Either"
     ) -> None:
         super().__init__(name=f"capture {name}", daemon=True)
         self.camera = name
         self.source = source
         self.live = bool(getattr(source, "live", False))
-        self.submit = submit
-        self.free = threading.Semaphore(slots)
+        self.tasks = tasks
         self.ready = ready
         self.stop = stop
         self.dropped = 0
-        self.results: Deque[Any] = deque()
+        self.line: Deque[_Task] = deque()
         self.error: Optional[BaseException] = None
         self.done = False
+        # Tokens for frames in flight: a queue of these costs a fraction of a Semaphore.
+        self.free: Any = queue.SimpleQueue()
+        for _ in range(slots):
+            self.free.put(None)
 
     def run(self) -> None:
         try:
@@ -107,10 +117,10 @@ class _Capture(threading.Thread):
                 if self.stop.is_set():
                     break
                 if self._slot():
-                    future = self.submit(frame, spent)
-                    # In line before it can call: who is called looks at the line.
-                    self.results.append(future)
-                    future.add_done_callback(self._call)
+                    task = _Task(self.camera, frame, spent)
+                    # In line before it can be done: who is told of it looks at the line.
+                    self.line.append(task)
+                    self.tasks.put(task)
                 elif self.live:
                     self.dropped += 1
                 watch.lap()
@@ -119,17 +129,15 @@ class _Capture(threading.Thread):
         self.done = True
         self.ready.put(self.camera)
 
-    def _call(self, _: object) -> None:
-        self.ready.put(self.camera)
-
     def _slot(self) -> bool:
         """Room for one more frame: a file waits for it, a live camera drops the frame."""
-        if self.live:
-            return self.free.acquire(blocking=False)
-        while not self.free.acquire(timeout=0.2):
-            if self.stop.is_set():
-                return False
-        return True
+        while True:
+            try:
+                self.free.get(not self.live, 0.2)
+                return True
+            except queue.Empty:
+                if self.live or self.stop.is_set():
+                    return False
 
 
 class Crew:
@@ -148,32 +156,47 @@ class Crew:
         self._stop = stop
         self._leave = threading.Event()
         self._ready: Any = queue.SimpleQueue()
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="worker")
+        self._tasks: Any = queue.SimpleQueue()
+        self._detecting = Detecting(model)
+        self._workers = [
+            threading.Thread(target=self._serve, name=f"worker {n}", daemon=True)
+            for n in range(workers)
+        ]
         either = _Either(stop, self._leave)
-        detecting = Detecting(model)
-
-        def submit(frame: Frame, decode: Spent) -> "Future[Result]":
-            return self._pool.submit(detecting, frame, decode)
-
         # Two frames beyond the workers' own keep them fed while the main thread does its part.
         self._captures: Dict[str, _Capture] = {
-            name: _Capture(name, source, submit, workers + 2, self._ready, either)
+            name: _Capture(name, source, workers + 2, self._tasks, self._ready, either)
             for name, source in sources.items()
         }
 
     def __enter__(self) -> "Crew":
-        for capture in self._captures.values():
-            capture.start()
+        for thread in (*self._workers, *self._captures.values()):
+            thread.start()
         return self
 
     def __exit__(self, *error: object) -> None:
         self._leave.set()
         for capture in self._captures.values():
-            for future in list(capture.results):
-                future.cancel()
-        for capture in self._captures.values():
             capture.join(GRACE_S)
-        self._pool.shutdown(wait=True)
+        for _ in self._workers:
+            self._tasks.put(None)
+        for worker in self._workers:
+            worker.join()
+
+    def _serve(self) -> None:
+        while True:
+            task = self._tasks.get()
+            if task is None:
+                return
+            if self._leave.is_set():
+                continue
+            try:
+                task.result = self._detecting(task.frame, task.decode)
+            except BaseException as error:
+                task.error = error
+            task.frame = None
+            task.done = True
+            self._ready.put(task.camera)
 
     def dropped(self, name: str) -> int:
         """Frames of a live camera that found no room."""
@@ -209,7 +232,7 @@ class Crew:
                 continue
             deadline = deadline or monotonic() + GRACE_S
             if monotonic() > deadline:
-                for name in [n for n, c in running.items() if not c.done and not c.results]:
+                for name in [n for n, c in running.items() if not c.done and not c.line]:
                     del running[name]
                     yield name
 
@@ -217,15 +240,15 @@ class Crew:
     def _pass_on(capture: _Capture, take: Callable[[str, Result], None]) -> bool:
         """Pass on what is done at the head of the line; True when nothing more will come."""
         # Asked before the line is looked at: what was put there last is then surely seen.
-        done, results = capture.done, capture.results
-        while results and results[0].done():
-            try:
-                result = results.popleft().result()
-            except CancelledError:
-                continue
-            take(capture.camera, result)
-            capture.free.release()
-        if not done or results:
+        done, line = capture.done, capture.line
+        while line and line[0].done:
+            task = line.popleft()
+            if task.error is not None:
+                raise task.error
+            if task.result is not None:
+                take(capture.camera, task.result)
+            capture.free.put(None)
+        if not done or line:
             return False
         if capture.error is not None:
             raise capture.error

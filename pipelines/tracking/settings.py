@@ -58,7 +58,7 @@ class TrackerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     low_score: float = 0.1
     high_ratio: float = 0.45
-    birth_ratio: float = 0.84
+    birth_ratio: float = 0.87
     birth_cap: float = 0.9
     walk: float = 4.0
     mean_s: float = 3.0

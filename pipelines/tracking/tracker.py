@@ -261,8 +261,9 @@ class Tracker:
         state, facts = self._state, self._facts
         observed = matched >= 0
         confirmed = facts[CONFIRMED] > 0
-        # A gap is bridged for no longer than the object was seen before it.
-        coast = np.minimum(max(s.coast_s, 1.5 * self._interval), state[SEEN] - state[BORN])
+        # A gap is bridged for no longer than the object has been seen in all.
+        seen = facts[HITS] * self._interval
+        coast = np.minimum(max(s.coast_s, 1.5 * self._interval), seen)
         shown = observed | (confirmed & (self._clock - state[SEEN] <= coast))
         unseen = (shown & ~observed).nonzero()[0]
         if len(unseen):

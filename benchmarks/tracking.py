@@ -47,7 +47,7 @@ class Recording(NamedTuple):
 
 
 def recordings(data: Path) -> List[Recording]:
-    """The sequences in the folder `data`, over the frames that have a truth.
+    """The sequences in the folder `data`, over the frames that have a truth, all its rows.
 
     Raises:
         DataError: A file is missing or is not MOTChallenge rows.

@@ -54,18 +54,26 @@ def assign(rows: np.ndarray, columns: np.ndarray, gain: np.ndarray) -> np.ndarra
     """
     if len(rows) < 2:
         return np.arange(len(rows))
-    alone = (np.bincount(rows)[rows] == 1) & (np.bincount(columns)[columns] == 1)
-    if alone.all():
+    in_row, in_column = np.bincount(rows), np.bincount(columns)
+    shared = (in_row[rows] > 1) | (in_column[columns] > 1)
+    rest = shared.nonzero()[0]
+    if len(rest) == 0:
         return np.arange(len(rows))
-    chosen = alone.nonzero()[0]
-    rest = (~alone).nonzero()[0]
     from scipy.optimize import linear_sum_assignment
 
-    known_rows, r = np.unique(rows[rest], return_inverse=True)
-    known_columns, c = np.unique(columns[rest], return_inverse=True)
-    table = np.zeros((len(known_rows), len(known_columns)))
+    r, height = _renumbered(rows[rest], len(in_row))
+    c, width = _renumbered(columns[rest], len(in_column))
+    table = np.zeros((height, width))
     table[r, c] = gain[rest]
-    which = np.full(table.shape, -1)
+    which = np.full((height, width), -1)
     which[r, c] = rest
     picked = which[linear_sum_assignment(table, maximize=True)]
-    return np.concatenate([chosen, picked[picked >= 0]])
+    return np.concatenate([(~shared).nonzero()[0], picked[picked >= 0]])
+
+
+def _renumbered(values: np.ndarray, size: int) -> Tuple[np.ndarray, int]:
+    """Values below `size` as 0..k-1 in the same order, and k."""
+    used = np.zeros(size, bool)
+    used[values] = True
+    numbers = used.cumsum()
+    return numbers[values] - 1, int(numbers[-1])

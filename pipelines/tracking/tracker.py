@@ -70,7 +70,7 @@ class Tracker:
         found[2:] = boxes[2:] - boxes[:2]
         score, kind = detections.score.astype(float), detections.class_id
         if len(score):
-            self._widen(boxes, float(found[3].mean()))
+            self._widen(boxes, float(found[3].sum()) / len(score))
             if self._level == 0:
                 self._level = float(score.max())
         matched, crowd = self._match(found, score, kind)
@@ -176,9 +176,9 @@ class Tracker:
             off = state[SCORE, sure] - self._level
             # An expectile: scores above pull four times as strongly, so the level is that of
             # objects that are seen well, however many are half hidden.
-            pull = float(np.where(off > 0, 4 * off, off).mean()) / 2.5
+            pull = float(np.where(off > 0, 4 * off, off).sum()) / (2.5 * len(sure))
             self._level += self._share(s.level_s) * pull
-            height = float(state[H, sure].mean())
+            height = float(state[H, sure].sum()) / len(sure)
             self._height += (self._share(s.level_s) if self._height else 1) * (
                 height - self._height
             )
@@ -188,7 +188,8 @@ class Tracker:
             steady = rows[facts[HITS, rows] >= s.confirm_hits]
             if len(steady):
                 off = float(state[MEAN, steady].max()) - self._level
-                self._level += self._share(s.level_s / 4) * off
+                slow = 4 if self._height else 40  # the first guess was one frame's best score
+                self._level += self._share(s.level_s / slow) * off
 
     def _share(self, duration: float) -> float:
         """How much of a mean over `duration` seconds one frame changes."""

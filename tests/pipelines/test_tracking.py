@@ -47,6 +47,13 @@ def test_a_weak_object_gets_an_id_after_a_strong_one_has_left():
     assert told[-1].confirmed.tolist() == [True]
 
 
+def test_one_bright_false_box_in_the_first_frame_blinds_nobody():
+    frames = [boxes(r) for r in walker(30, score=0.5)]
+    frames[0] = boxes((100, 300, 100, 0.5), (700, 300, 100, 0.99))
+    told = run(frames)
+    assert told[20].confirmed.tolist() == [True]
+
+
 def test_a_weak_thing_beside_strong_ones_must_walk_to_be_believed():
     rng = np.random.default_rng(1)
 

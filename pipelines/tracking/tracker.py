@@ -133,7 +133,7 @@ class Tracker:
         confirmed = facts[CONFIRMED] > 0
         lost = confirmed & (unseen > max(s.fresh_s, 1.5 * self._interval))
 
-        a, b = state[:, rows], found[:, columns]
+        a, b = state[:4, rows], found[:, columns]
         late, known = lost[rows], confirmed[rows]
         similarity = overlap(a, b, np.where(late, s.lost_buffer, s.buffer))
         crowd = np.bincount(columns, similarity * known, m)
@@ -145,21 +145,26 @@ class Tracker:
         good = ((gain > 0) & (score[columns] >= s.low_score)).nonzero()[0]
         rows, columns, gain = rows[good], columns[good], gain[good]
 
-        strong = score >= s.high_ratio * self._level
+        late, strong = late[good], (score >= s.high_ratio * self._level)[columns]
+        shares = (similarity * known)[good]
         free = np.ones(m, bool)
-        # Strong detections choose first, weak ones only go on with tracks that are left, and
-        # what is still free may be a lost track that comes back.
-        for part in (
-            ~lost[rows] & strong[columns],
-            ~lost[rows],
-            lost[rows] & strong[columns],
-        ):
-            use = (part & free[columns] & (matched[rows] < 0)).nonzero()[0]
+
+        def settle(part: np.ndarray) -> None:
+            use = part.nonzero()[0]
             if len(use):
                 use = use[assign(rows[use], columns[use], gain[use])]
                 matched[rows[use]] = columns[use]
                 free[columns[use]] = False
-                crowd[columns[use]] -= (similarity * known)[good[use]]
+                crowd[columns[use]] -= shares[use]
+
+        # Strong detections choose first, weak ones only go on with tracks that are left, and
+        # what is still free may be a lost track that comes back.
+        settle(strong & ~late)
+        left = free[columns] & (matched[rows] < 0)
+        if left.any():
+            settle(left & ~late)
+            if late.any():
+                settle(late & strong & free[columns] & (matched[rows] < 0))
         return matched, crowd
 
     def _see(self, rows: np.ndarray, score: np.ndarray) -> None:

@@ -23,8 +23,15 @@ def command(
 ) -> None:
     """Draw what MODEL detects in pictures, and warn when its preprocessing looks wrong."""
     from ..runtime.modelcheck import check
+    from ..runtime.progress import Progress
 
-    report = check(model, images, out=out, decoder=decoder, confidence=confidence)
+    progress = Progress(unit="pictures")
+
+    def tell(done: int, count: int) -> None:
+        progress.update(done, done / count)
+
+    report = check(model, images, out=out, decoder=decoder, confidence=confidence, progress=tell)
+    progress.close()
     if as_json:
         click.echo(json.dumps(report))
         return

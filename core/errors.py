@@ -49,7 +49,9 @@ class EdgelaneError(Exception):
         if self.expected is not None:
             text += (", " if self.got is not None else ": ") + f"expected {self.expected}"
         if self.remedy:
-            text += f". {self.remedy[0].upper()}{self.remedy[1:]}"
+            # A command to type stays as it is typed.
+            typed = self.remedy.startswith(("pip ", "edgelane "))
+            text += f". {self.remedy if typed else self.remedy[0].upper() + self.remedy[1:]}"
         return text if text.endswith((".", "?", "!")) else text + "."
 
     def __reduce__(self):

@@ -282,7 +282,7 @@ def build_model(
     if wanted:
         family, bound = bind_decoder(wanted, signature)
     else:
-        family, bound = recognise(signature, lambda: probe(backend, signature.size, where))
+        family, bound = recognise(signature, lambda: probe(backend, signature.size, where), where)
     if card is None:
         card = _usual_card(backend, signature, family, wanted, bound, where)
     elif bound.num_classes and card.classes and bound.num_classes != len(card.classes):

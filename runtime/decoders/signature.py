@@ -11,7 +11,9 @@ from .registry import FAMILIES
 
 
 def recognise(
-    signature: Signature, probe: Callable[[], Dict[str, np.ndarray]]
+    signature: Signature,
+    probe: Callable[[], Dict[str, np.ndarray]],
+    where: str = "the model",
 ) -> Tuple[Family, Bound]:
     """The one family whose layout fits.
 
@@ -22,6 +24,7 @@ def recognise(
     Args:
         signature: The model.
         probe: Runs the model on a black picture; called once where a layout fits.
+        where: What to call the model in an error, e.g. its path.
 
     Raises:
         ModelError: No family fits, or more than one does.
@@ -41,20 +44,20 @@ def recognise(
     if len(plausible or fitting) > 1:
         names = [f.name for f, _ in plausible or fitting]
         raise ModelError(
-            "the model's outputs fit more than one decoder, " + " and ".join(names),
+            f"the outputs of {where} fit more than one decoder, " + " and ".join(names),
             got=got,
             remedy="say which: " + remedy.format(names[0]),
         )
     if fitting:
         name = fitting[0][0].name
         raise ModelError(
-            f"the model's outputs have the shapes of {name}, but not its values",
+            f"the outputs of {where} have the shapes of {name}, but not its values",
             got=got + ", for a black picture scores outside 0..1 or no numbers at all",
             expected=fitting[0][0].layout,
             remedy="if it is that model all the same, say so: " + remedy.format(name),
         )
     raise ModelError(
-        "no decoder fits the model's outputs",
+        f"no decoder fits the outputs of {where}",
         got=got,
         expected="one of " + ", ".join(FAMILIES),
         remedy="name one with --decoder, or write your own: --decoder module:function",

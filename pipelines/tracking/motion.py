@@ -101,4 +101,6 @@ def correct(
 
 def _outlier(surprise: np.ndarray, known: np.ndarray, settings: TrackerSettings) -> np.ndarray:
     """Factor on the noise of a box that surprises by so many deviations (Huber's weight)."""
-    return np.where(known, np.maximum(1.0, surprise / max(settings.robust, 1e-6)), 1.0)
+    factor = np.maximum(1.0, surprise / max(settings.robust, 1e-6))
+    factor[~known] = 1.0
+    return factor

@@ -22,6 +22,7 @@ SLOWEST = 2.0
 # An outermost edge that had not been passed by this share of a height for so many seconds when an
 # object was last seen is the end of the picture; one that it was pushing outwards itself is not.
 EDGE_STEP, EDGE_S = 0.02, 0.15
+OUTWARDS = np.array([[-1.0], [-1.0], [1.0], [1.0]])
 
 
 class Tracker:
@@ -173,10 +174,11 @@ class Tracker:
         facts[HITS, rows] += 1
         state[SEEN, rows] = self._clock
         state[SCORE, rows] = score
-        step = np.maximum(1 / facts[HITS, rows], self._share(s.mean_s))
-        state[MEAN, rows] += step * (score - state[MEAN, rows])
-
-        sure = rows[facts[CONFIRMED, rows] > 0]
+        old = facts[CONFIRMED, rows] > 0
+        sure, young = rows[old], rows[~old]
+        if len(young):
+            step = np.maximum(1 / facts[HITS, young], self._share(s.mean_s))
+            state[MEAN, young] += step * (score[~old] - state[MEAN, young])
         if len(sure):
             off = state[SCORE, sure] - self._level
             # An expectile: scores above pull four times as strongly, so the level is that of
@@ -190,7 +192,7 @@ class Tracker:
         else:
             # Nobody is sure: the level comes down to what there is, or a weak evening after a
             # bright day would never have a track.
-            steady = rows[facts[HITS, rows] >= s.confirm_hits]
+            steady = young[facts[HITS, young] >= s.confirm_hits]
             if len(steady):
                 off = float(state[MEAN, steady].max()) - self._level
                 slow = 4 if self._height else 40  # the first guess was one frame's best score
@@ -246,7 +248,7 @@ class Tracker:
 
     def _widen(self, boxes: np.ndarray, height: float) -> None:
         """Learn how far the picture reaches from boxes `(4, m)`, left top right bottom."""
-        outer = np.concatenate([-boxes[:2].min(axis=1), boxes[2:].max(axis=1)])
+        outer = (boxes * OUTWARDS).max(axis=1)
         wider = outer > self._bounds + EDGE_STEP * height
         if wider.any():
             self._bounds[wider] = outer[wider]
@@ -267,14 +269,14 @@ class Tracker:
         state, facts = self._state, self._facts
         observed = matched >= 0
         confirmed = facts[CONFIRMED] > 0
-        # A gap is bridged for no longer than the object has been seen in all.
-        seen = facts[HITS] * self._interval
-        coast = np.minimum(max(s.coast_s, 1.5 * self._interval), seen)
-        shown = observed | (confirmed & (self._clock - state[SEEN] <= coast))
-        unseen = (shown & ~observed).nonzero()[0]
-        if len(unseen):
-            shown[unseen] = self._inside(state[:, unseen]) >= s.inside
-        if not shown.all():
+        if not observed.all():
+            # A gap is bridged for no longer than the object has been seen in all.
+            seen = facts[HITS] * self._interval
+            coast = np.minimum(max(s.coast_s, 1.5 * self._interval), seen)
+            shown = observed | (confirmed & (self._clock - state[SEEN] <= coast))
+            unseen = (shown & ~observed).nonzero()[0]
+            if len(unseen):
+                shown[unseen] = self._inside(state[:, unseen]) >= s.inside
             state, facts = state[:, shown], facts[:, shown]
             matched, observed, confirmed = matched[shown], observed[shown], confirmed[shown]
         half = state[W : H + 1] / 2
@@ -282,11 +284,11 @@ class Tracker:
         measured = boxes.copy()
         measured[observed] = detections.xyxy[matched[observed]]
         return Tracks(
-            facts[ID],
+            facts[ID].copy(),
             boxes,
             measured,
             state[SCORE].astype(np.float32),
-            facts[CLASS],
+            facts[CLASS].copy(),
             observed,
             confirmed,
             gone,

@@ -35,7 +35,7 @@ CLOSE = 0.1
 the counter's band is .04, and its mean must come so far, too, before the person turns back."""
 UNSURE = 0.25
 """Where a path begins or ends so near to the line, in heights, there are too few points to be sure
-of that side: by default a new track is taken to have .04 of jitter and is trusted from 5.5 times
+of that side: by default a new track is taken to have .04 of jitter and is trusted from 5 times
 that on."""
 HAND_MADE = {
     "left path": Line((170, 560), (170, 130)),

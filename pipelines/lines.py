@@ -24,7 +24,14 @@ VERSION = 1
 # What is kept of a track, common to all lines.
 TIME, TIME_BEFORE, X, Y, X_BEFORE, Y_BEFORE, MEAN_X, MEAN_Y = range(8)
 HEIGHT, JITTER, SPREAD, SEEN, CLASS, CONFIRMED = range(8, 14)
-POINT, POINT_BEFORE, MEAN = 1, 2, 3  # the same pairs of columns seen as complex numbers
+RAW_X, RAW_Y, RAW_X_BEFORE, RAW_Y_BEFORE = range(14, 18)  # of the detections as they were
+POINT, POINT_BEFORE, MEAN, RAW, RAW_BEFORE = (
+    1,
+    2,
+    3,
+    7,
+    8,
+)  # the same pairs of columns seen as complex numbers
 # What is kept of a pair of track and line.
 ZONE, SIDE, TRUST, TURNED, LEFT_X, LEFT_Y, CLEAR_X, CLEAR_Y, CLEAR_TIME = range(9)
 
@@ -52,7 +59,7 @@ class LineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     tolerance: float = 0.04
     jitter_factor: float = 1.5
-    certainty: float = 5.5
+    certainty: float = 5.0
     settle_s: float = 0.3
     jitter_s: float = 3.0
     jitter_start: float = 0.04
@@ -114,7 +121,7 @@ class LineCounter:
         # Of two lines that meet, the point where they do belongs to one.
         self._takes_start = np.array([a.start < a.end for a in self.lines.values()], bool)
         self._table = TrackTable(
-            track=(np.float64, (CONFIRMED + 1,), 0.0),
+            track=(np.float64, (RAW_Y_BEFORE + 1,), 0.0),
             pair=(np.float64, (n, CLEAR_TIME + 1), 0.0),
             watch=(np.int8, (n,), 0),
         )
@@ -138,20 +145,18 @@ class LineCounter:
         told: List[Crossing] = []
         if not self._names:
             return told
-        ids, boxes = tracks.track_id, tracks.xyxy
+        ids, boxes, measured = tracks.track_id, tracks.xyxy, tracks.measured
         class_id, confirmed = tracks.class_id, tracks.confirmed
         if not tracks.observed.all():
             seen = tracks.observed
-            ids, boxes, class_id, confirmed = (
-                ids[seen],
-                boxes[seen],
-                class_id[seen],
-                confirmed[seen],
-            )
+            ids, boxes, measured = ids[seen], boxes[seen], measured[seen]
+            class_id, confirmed = class_id[seen], confirmed[seen]
         if len(ids):
             track_ids = ids.tolist()
             rows = self._table.rows(track_ids)
-            state = self._move(rows, boxes.astype(np.float64), float(timestamp))
+            state = self._move(
+                rows, boxes.astype(np.float64), measured.astype(np.float64), float(timestamp)
+            )
             state[:, CLASS] = class_id
             np.maximum(state[:, CONFIRMED], confirmed, out=state[:, CONFIRMED])
             self._table["track"][rows] = state
@@ -170,21 +175,23 @@ class LineCounter:
             told += self._end(track_id)
         return told
 
-    def _move(self, rows: np.ndarray, boxes: np.ndarray, timestamp: float) -> np.ndarray:
+    def _move(
+        self, rows: np.ndarray, boxes: np.ndarray, measured: np.ndarray, timestamp: float
+    ) -> np.ndarray:
         """The tracks' columns with new boxes taken in: foot point, height, mean and jitter."""
         settings = self.settings
         state = self._table["track"][rows]
         # Points of the plane as complex numbers: half as many operations.
         plane = state.view(np.complex128)
         top, bottom = boxes[:, 1], boxes[:, 3]
-        tall = bottom - top
+        tall = np.maximum(bottom - top, 1e-3)  # a predicted box may have shrunk to nothing
         seen = state[:, SEEN]
         first = seen == 0
         if first.any():
             state[first, TIME] = state[first, TIME_BEFORE] = timestamp
             state[first, HEIGHT] = tall[first]
             state[first, JITTER] = settings.jitter_start
-        before, older = plane[:, POINT].copy(), plane[:, POINT_BEFORE].copy()
+        before = plane[:, POINT].copy()
         elapsed = timestamp - state[:, TIME]
         # Exponential means; in the beginning all boxes weigh the same. The start value of the
         # jitter counts like three measurements: the first one comes with the third box.
@@ -208,12 +215,16 @@ class LineCounter:
         state[:, HEIGHT] += gain[:, 0] * change
         point = (boxes[:, 0] + boxes[:, 2]) * 0.5 + 1j * bottom
 
+        # The jitter is that of the detections: a tracker's smooth boxes drift with the noise of
+        # several frames, which looks like walking.
         # How far the middle one of the last three points lies off the way between the others. For
         # independent noise of deviation d in x and in y its mean square is
         # 2 d² (1 + w² + (1 - w)²), with w the middle one's share of the time between the others.
         span = np.maximum(timestamp - state[:, TIME_BEFORE], 1e-9)
         weight = 1 - elapsed / span
-        off = np.abs(before - older - (point - older) * weight)
+        raw = (measured[:, 0] + measured[:, 2]) * 0.5 + 1j * measured[:, 3]
+        before_raw, older_raw = plane[:, RAW].copy(), plane[:, RAW_BEFORE]
+        off = np.abs(before_raw - older_raw - (raw - older_raw) * weight)
         noise = off / (2 * state[:, HEIGHT] * np.sqrt(1 - weight + weight * weight))
         jitter = state[:, JITTER]
         jitter += (seen >= 2) * gain[:, 2] * (np.minimum(noise, 0.25) - jitter)
@@ -222,8 +233,8 @@ class LineCounter:
         gain = gain[:, 1]
         plane[:, MEAN] += gain * (point - plane[:, MEAN])
         state[:, SPREAD] = (1 - gain) ** 2 * state[:, SPREAD] + gain * gain
-        plane[:, POINT_BEFORE] = before
-        plane[:, POINT] = point
+        plane[:, POINT_BEFORE], plane[:, POINT] = before, point
+        plane[:, RAW_BEFORE], plane[:, RAW] = before_raw, raw
         state[:, TIME_BEFORE] = state[:, TIME]
         state[:, TIME] = timestamp
         np.minimum(seen + 1, 1e6, out=seen)

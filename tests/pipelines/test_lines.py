@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from edgelane.core import ConfigError, DataError, Tracks
+from edgelane.core import ConfigError, DataError, Detections, Tracks
 from edgelane.pipelines import state
 from edgelane.pipelines.geometry import Line
 from edgelane.pipelines.lines import LineCounter, LineSettings
+from edgelane.pipelines.tracking import Tracker
 
 HEIGHT = 100.0
 # Looking up the picture: whoever walks to the right goes in.
@@ -205,6 +206,20 @@ def test_standing_on_the_line_is_no_crossing(fps, off):
 def test_standing_on_a_level_line_is_no_crossing():
     level = Line((100, 250), (500, 250))
     assert noisy(np.tile([300.0, 250], (200, 1)), line=level) == {(0, 0)}
+
+
+@pytest.mark.parametrize("fps", [7, 25])
+def test_standing_on_the_line_behind_a_tracker_is_no_crossing(fps):
+    """A tracker's smooth boxes drift with the noise; the jitter of the detections tells."""
+    level = Line((100, 250), (500, 250))
+    for seed in range(10):
+        shakes = np.random.default_rng(seed).normal(0, 0.05 * HEIGHT, (200, 4))
+        tracker, counter, told = Tracker(), LineCounter({"level": level}), []
+        for i, shake in enumerate(shakes):
+            box = np.array([[283, 150, 317, 250]]) + shake
+            seen = tracker.update(Detections.cleaned(box, [0.9]), i / fps)
+            told += counter.update(seen, i / fps)
+        assert told + counter.finish() == []
 
 
 @pytest.mark.parametrize("reach", [-10, 0, 3])

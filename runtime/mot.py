@@ -7,7 +7,7 @@ is tracked yet. Format: https://motchallenge.net/instructions/.
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional, Set, TextIO, Tuple, Union
+from typing import Dict, Iterable, Iterator, List, Optional, Set, TextIO, Tuple, Union
 
 import numpy as np
 
@@ -17,9 +17,7 @@ PathLike = Union[str, "os.PathLike[str]"]
 
 _FORMAT = "frame,id,x,y,w,h,score and up to three columns more"
 _LAST_FRAME = 100_000_000
-# Marks of rows in the unfinished file: of a tentative track, and of a frame that did not show it.
-_TENTATIVE = "?"
-_PREDICTED = "~"
+_TENTATIVE = "?"  # marks the rows of a tentative track in the unfinished file
 
 
 class MotFrames(Sequence):
@@ -273,19 +271,21 @@ class DetectionsWriter:
 
 
 class TracksWriter:
-    """Writes `tracks.txt`: the boxes of confirmed tracks, from the first frame to the last sight.
+    """Writes `tracks.txt`: the boxes of confirmed tracks, from the first frame to the last.
 
-    What is known only later is used: a track is told from before it was confirmed, and where it
-    was out of sight for a moment by its predicted box, if it was seen again. Until `close` the
-    rows stand in `tracks.txt.part`, complete at every moment, so a killed run goes on there.
+    What is known only later is used: a track is told from before it was confirmed, and moments
+    in which it was out of sight are bridged by boxes on the straight way. Until `close` the rows
+    stand in `tracks.txt.part`, complete at every moment, so a killed run goes on there.
 
     Args:
         path: The file to write; its folder must exist.
         resume: Index of the last frame to keep of an interrupted run; None begins anew.
+        bridge: Frames out of sight that are bridged at most.
     """
 
-    def __init__(self, path: PathLike, resume: Optional[int] = None) -> None:
+    def __init__(self, path: PathLike, resume: Optional[int] = None, bridge: int = 10) -> None:
         self.path = Path(path)
+        self._bridge = bridge
         self._part = self.path.with_name(self.path.name + ".part")
         if resume is not None and not self._part.exists() and self.path.exists():
             os.replace(self.path, self._part)
@@ -300,35 +300,32 @@ class TracksWriter:
         if tracks is None or not len(tracks):
             return
         rows = []
-        for i in range(len(tracks)):
+        for i in np.flatnonzero(tracks.observed):
             row = mot_row(
                 index + 1, int(tracks.track_id[i]), tracks.xyxy[i], tracks.score[i],
                 tracks.class_id[i],
             )  # fmt: skip
-            mark = "" if tracks.observed[i] else _PREDICTED
-            rows.append(row + mark if tracks.confirmed[i] else row + mark + _TENTATIVE)
+            rows.append(row if tracks.confirmed[i] else row + _TENTATIVE)
         _append(self._file, self._part, rows)
 
     def close(self) -> None:
-        """Leave out what was no track or was not seen again, and put `tracks.txt` in place."""
+        """Leave out tracks that were never confirmed, bridge gaps, put `tracks.txt` in place."""
         if self._file.closed:
             return
         self._file.close()
         confirmed: Set[str] = set()
-        last_seen: Dict[str, int] = {}
         for row in _lines(self._part):
-            frame, track_id, _ = row.split(",", 2)
             if not row.endswith(_TENTATIVE):
-                confirmed.add(track_id)
-            if _PREDICTED not in row:
-                last_seen[track_id] = int(frame)
+                confirmed.add(row.split(",", 2)[1])
+        told = (
+            row.rstrip(_TENTATIVE)
+            for row in _lines(self._part)
+            if row.split(",", 2)[1] in confirmed
+        )
         temporary = self.path.with_name(self.path.name + ".new")
         try:
             with open(temporary, "w", encoding="ascii") as file:
-                for row in _lines(self._part):
-                    frame, track_id, _ = row.split(",", 2)
-                    if track_id in confirmed and int(frame) <= last_seen.get(track_id, 0):
-                        file.write(row.rstrip(_TENTATIVE + _PREDICTED) + "\n")
+                file.writelines(row + "\n" for row in _bridged(told, self._bridge))
             os.replace(temporary, self.path)
             self._part.unlink()
         except OSError as error:
@@ -339,6 +336,29 @@ class TracksWriter:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+def _bridged(rows: Iterable[str], most: int) -> Iterator[str]:
+    """Rows in the order of frames, with rows between for gaps of up to `most` frames."""
+    last: Dict[str, Tuple[int, List[float]]] = {}
+    waiting: Dict[int, List[str]] = {}
+    for row in rows:
+        fields = row.split(",")
+        frame, track_id, box = int(fields[0]), fields[1], [float(v) for v in fields[2:6]]
+        for early in sorted(f for f in waiting if f < frame - most):
+            yield from waiting.pop(early)
+            last = {k: v for k, v in last.items() if v[0] >= frame - most - 1}
+        before, start = last.get(track_id, (frame, box))
+        for between in range(before + 1, frame) if frame - before <= most + 1 else ():
+            share = (between - before) / (frame - before)
+            way = (shortest(a + share * (b - a)) for a, b in zip(start, box))
+            waiting.setdefault(between, []).append(
+                ",".join([str(between), track_id, *way, *fields[6:]])
+            )
+        waiting.setdefault(frame, []).append(row)
+        last[track_id] = (frame, box)
+    for frame in sorted(waiting):
+        yield from waiting[frame]
 
 
 def _lines(path: Path) -> Iterator[str]:

@@ -53,11 +53,13 @@ def open_sinks(
         suffix = "" if len(sources) == 1 else "-" + re.sub(r"[^A-Za-z0-9_.-]", "_", name)
         if wanted.tracks:
             path = folder / f"tracks{suffix}.txt"
-            sinks.append(_track_sink(name, stack.enter_context(TracksWriter(path, resume))))
+            bridge = round(source.fps or 10)  # a second
+            rows = stack.enter_context(TracksWriter(path, resume, bridge))
+            sinks.append(_track_sink(name, rows))
         if wanted.detections:
             path = folder / f"detections{suffix}.txt"
-            writer = stack.enter_context(DetectionsWriter(path, resume))
-            sinks.append(_detection_sink(name, writer))
+            found = stack.enter_context(DetectionsWriter(path, resume))
+            sinks.append(_detection_sink(name, found))
         if wanted.video is not None or wanted.show:
             sinks += _pictures(
                 stack, wanted, name, suffix, source, shapes[name], classes, journal, stop

@@ -137,9 +137,10 @@ def test_what_was_recorded_is_read_back_to_the_last_bit(tmp_path):
         assert np.array_equal(got.class_id, given.class_id)
 
 
-def tracks(ids, confirmed, observed=None, ended=()):
+def tracks(ids, confirmed, observed=None, ended=(), left=0.0):
     n = len(ids)
     boxes = np.array([[10 * i, 0, 10 * i + 5, 20] for i in ids], np.float32).reshape(n, 4)
+    boxes[:, ::2] += left
     return Tracks(
         np.array(ids),
         boxes,
@@ -167,12 +168,31 @@ def test_tracks_are_told_from_their_first_frame_but_only_once_confirmed(tmp_path
     assert read_mot(path).tracked
 
 
-def test_a_predicted_box_is_told_only_where_the_track_was_seen_again(tmp_path):
+def test_moments_out_of_sight_are_bridged_and_longer_ones_are_not(tmp_path):
     path = tmp_path / "tracks.txt"
-    with TracksWriter(path) as writer:
-        for index, seen in enumerate([True, False, True, False, False]):
-            writer.write(index, tracks([1], [index > 0], observed=[seen]))
-    assert [line.split(",")[0] for line in path.read_text().splitlines()] == ["1", "2", "3"]
+    with TracksWriter(path, bridge=2) as writer:
+        for index in (0, 3, 7):
+            writer.write(index, tracks([1], [True], left=10.0 * index))
+        writer.write(8, tracks([2], [True]))
+    rows = [[float(v) for v in line.split(",")] for line in path.read_text().splitlines()]
+    assert [row[:3] for row in rows] == [
+        [1, 1, 10],
+        [2, 1, 20],
+        [3, 1, 30],
+        [4, 1, 40],
+        [8, 1, 80],
+        [9, 2, 20],
+    ]
+
+
+def test_rows_of_several_tracks_stay_in_the_order_of_frames(tmp_path):
+    path = tmp_path / "tracks.txt"
+    with TracksWriter(path, bridge=3) as writer:
+        for index in range(12):
+            seen = [t for t in (1, 2, 3) if (index + t) % 3]
+            writer.write(index, tracks(seen, [True] * len(seen)))
+    rows = [tuple(int(v) for v in r.split(",")[:2]) for r in path.read_text().splitlines()]
+    assert rows == sorted(rows, key=lambda row: row[0]) and len(set(rows)) == len(rows) > 30
 
 
 def test_tracks_of_a_killed_run_go_on_after_the_snapshot(tmp_path):

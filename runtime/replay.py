@@ -15,6 +15,7 @@ class Replay:
         size: `(width, height)` of the picture they were made in.
         camera: Name of the camera.
         uri: Where they come from.
+        confidence: Detections with a lower score are left out.
     """
 
     live = False
@@ -26,6 +27,7 @@ class Replay:
         size: Tuple[int, int],
         camera: str = "camera",
         uri: str = "",
+        confidence: float = 0.0,
     ) -> None:
         if not 0 < fps < 1e5:
             raise UsageError("fps must be a number above 0", got=fps)
@@ -36,6 +38,7 @@ class Replay:
         self.frames = len(frames)
         self.duration = self.frames / fps
         self.warnings: List[str] = list(getattr(frames, "warnings", ()))
+        self._confidence = confidence
         self._start = 0
 
     def seek(self, index: int) -> None:
@@ -46,7 +49,10 @@ class Replay:
         start, self._start = self._start, 0
         for index in range(start, self.frames):
             seconds = round(index / self.fps, 6)
-            yield Observation(self.camera, seconds, self.detections[index], self.size, None, index)
+            found = self.detections[index]
+            if self._confidence > 0:
+                found = found.select(found.score >= self._confidence)
+            yield Observation(self.camera, seconds, found, self.size, None, index)
 
     def close(self) -> None:
         """Nothing to let go of."""

@@ -119,7 +119,7 @@ def replay(
     """Run a config's pipeline on recorded detections; needs neither camera nor model.
 
     Args:
-        config: As in `run`; of its cameras there must be one.
+        config: As in `run`; of its cameras there must be one. Its `confidence` holds here too.
         detections: MOTChallenge rows; those with an id above 0 are tracks already.
         fps: Frames a second of the recording.
         size: `(width, height)` of the pictures; the config's reference size unless given.
@@ -150,7 +150,8 @@ def replay(
             )
         size = (round(camera.reference_size[0]), round(camera.reference_size[1]))
     refuse_finished(job.folder, overwrite)
-    source = Replay(read_mot(detections), fps, size, camera.name)
+    confidence = job.config.confidence or 0.0
+    source = Replay(read_mot(detections), fps, size, camera.name, confidence=confidence)
     facts = {"detections": os.path.basename(str(detections)), "fps": fps, "size": list(size)}
     with contextlib.ExitStack() as stack:
         return job.execute(

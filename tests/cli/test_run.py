@@ -185,6 +185,15 @@ def test_boxes_that_are_no_boxes_are_dropped_and_told(desk, capsys):
     assert summary["visitors"] == 0 and Path("runs/store/report.html").exists()
 
 
+def test_the_confidence_of_the_config_holds_for_recorded_detections_too(desk, capsys):
+    Path("d.txt").write_text("".join(f"{i},-1,10,10,20,60,0.3,-1,-1,-1\n" for i in range(1, 99)))
+    for confidence, visitors in (("0.2", 1), ("0.4", 0)):
+        Path("c.yaml").write_text(f"reference_size: [64, 80]\nconfidence: {confidence}\n")
+        base = ["replay", "c.yaml", "--detections", "d.txt", "--fps", "10", "--overwrite"]
+        assert run_cli([*base, "--quiet", "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["visitors"] == visitors
+
+
 @pytest.mark.parametrize(
     "options, words",
     [

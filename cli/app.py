@@ -14,6 +14,7 @@ COMMANDS: Dict[str, str] = {
     "replay": "The same pipeline on recorded detections.",
     "report": "Write the report of a run anew.",
     "check": "Does this model see what it should: pictures and warnings.",
+    "models": "Well-known models: list them, or get one.",
     "doctor": "What this machine is, what it lacks, what to do about it.",
 }
 

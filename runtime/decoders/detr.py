@@ -1,7 +1,8 @@
 """Transformers with a set of queries, which need no suppression: RT-DETR, D-FINE, RF-DETR."""
 
 import dataclasses
-from typing import Dict
+from functools import partial
+from typing import Dict, Tuple
 
 import numpy as np
 
@@ -38,27 +39,30 @@ def _bind_rtdetr(signature: Signature) -> Bound:
     return Bound(decode, signature.named)
 
 
-def _bind_rfdetr(signature: Signature) -> Bound:
-    found = signature.by_name("dets", "labels")
-    need(found, "the outputs are not called dets and labels")
-    assert found is not None
-    dets, labels = found
-    queries = dets.shape[1] if len(dets.shape) == 3 else None
-    need(queries and dets.shape[2] == 4, "dets is not [N, queries, 4]")
+def _bind_logits(signature: Signature, names: Tuple[Tuple[str, str], ...]) -> Bound:
+    found = [pair for pair in (signature.by_name(*n) for n in names) if pair]
+    need(found, "the outputs are not called " + " or ".join(f"{b} and {s}" for b, s in names))
+    boxes, logits = found[0]
+    queries = boxes.shape[1] if len(boxes.shape) == 3 else None
+    need(queries and boxes.shape[2] == 4, f"{boxes.name} is not [N, queries, 4]")
     need(
-        len(labels.shape) == 3 and labels.shape[1] == queries,
-        "labels is not [N, queries, classes]",
+        len(logits.shape) == 3 and logits.shape[1] == queries,
+        f"{logits.name} is not [N, queries, classes]",
     )
+    boxes_name, logits_name = boxes.name, logits.name
 
     def decode(outputs: Dict[str, np.ndarray], request: Request) -> Rows:
         # The threshold goes to the logits, so that the sigmoid is taken of a few rows only.
         raw = dataclasses.replace(request, confidence=logit(request.confidence))
-        rows, scores, classes = pick(outputs["labels"][0], raw)
-        boxes = outputs["dets"][0, rows] * np.asarray(request.size * 2, np.float32)
-        return Rows(centre_to_corners(boxes[:, :2], boxes[:, 2:]), sigmoid(scores), classes)
+        rows, scores, classes = pick(outputs[logits_name][0], raw)
+        corners = outputs[boxes_name][0, rows] * np.asarray(request.size * 2, np.float32)
+        return Rows(centre_to_corners(corners[:, :2], corners[:, 2:]), sigmoid(scores), classes)
 
-    return Bound(decode, labels.shape[2])
+    return Bound(decode, logits.shape[2])
 
+
+_OWN = ("dets", "labels")  # as RF-DETR's own export calls them
+_HUB = ("pred_boxes", "logits")  # as conversions of the models on Hugging Face call them
 
 RTDETR = Family(
     name="rt-detr",
@@ -70,13 +74,22 @@ RTDETR = Family(
 )
 RFDETR = Family(
     name="rf-detr",
-    layout="dets [N, Q, 4] as centre and size in 0..1, labels [N, Q, classes] as logits",
-    bind=_bind_rfdetr,
+    layout="dets [N, Q, 4] as centre and size in 0..1, labels [N, Q, classes] as logits; or called "
+    "pred_boxes and logits",
+    bind=partial(_bind_logits, names=(_OWN, _HUB)),
     input={
         "colour": "rgb",
         "mean": (0.485, 0.456, 0.406),
         "std": (0.229, 0.224, 0.225),
         "resize": "stretch",
     },
+    nms_iou=None,
+)
+DFINE = Family(
+    name="d-fine",
+    layout="pred_boxes [N, Q, 4] as centre and size in 0..1, logits [N, Q, classes]; of the models "
+    "on Hugging Face, the authors' own export is rt-detr's",
+    bind=partial(_bind_logits, names=(_HUB,)),
+    input={"colour": "rgb", "scale": 1 / 255, "resize": "stretch"},
     nms_iou=None,
 )

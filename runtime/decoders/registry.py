@@ -10,7 +10,7 @@ import numpy as np
 from ...core import ModelError, UsageError, did_you_mean
 from .base import Bound, DecodeFunction, Family, Request, Rows, Signature, Unfit
 from .boxes_scores import DAMO, PICODET
-from .detr import RFDETR, RTDETR
+from .detr import DFINE, RFDETR, RTDETR
 from .fastestdet import FASTESTDET
 from .nanodet import NANODET, NANODET_PLUS, NANODET_TABLE, PICODET_RAW
 from .suppressed import SUPPRESSED
@@ -35,6 +35,7 @@ FAMILIES: Dict[str, Family] = {
         FASTESTDET,
         RTDETR,
         RFDETR,
+        DFINE,
         DAMO,
         SUPPRESSED,
         YOLOV9,

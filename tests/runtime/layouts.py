@@ -230,6 +230,7 @@ LAYOUTS = {
     "fastestdet": fastestdet(),
     "rt-detr": rtdetr(),
     "rf-detr": rfdetr(),
+    "d-fine": dict(zip(("pred_boxes", "logits"), rfdetr().values())),
     "damo-yolo": boxes_scores((8, 16, 32), False),
     "num-dets": num_dets(),
     "yolov9-mit": yolov9(),

@@ -1,0 +1,261 @@
+"""The notes inside an ONNX file, read and written without the onnx package.
+
+An ONNX file is one serialised `ModelProto`. Its `metadata_props` are field 14, each a message of
+a key (field 1) and a value (field 2), and fields of a protobuf message may stand in any order: a
+note is added by appending one, and the graph is neither parsed nor held in memory. Source:
+onnx.proto3 and the protobuf encoding.
+"""
+
+import contextlib
+import os
+import shutil
+from pathlib import Path
+from typing import IO, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple, Union
+
+from ..core import ModelError, StorageError
+
+PathLike = Union[str, "os.PathLike[str]"]
+
+_GRAPH = 7
+_METADATA = 14
+_VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
+_TEXT_LIMIT = 64 << 20  # no note is longer; a larger one is a sign of a broken file
+
+
+class _Field(NamedTuple):
+    """A top-level field: its number, and where it, its content and its end lie in the file."""
+
+    number: int
+    kind: int
+    start: int
+    content: int
+    end: int
+
+
+def read_metadata(path: PathLike) -> Dict[str, str]:
+    """What an ONNX file says about itself: its `metadata_props`.
+
+    Args:
+        path: The file. Only the headers of its top-level fields are read, so size does not matter.
+
+    Returns:
+        Values by key; of a key that stands there twice the last.
+
+    Raises:
+        ModelError: The file does not exist, cannot be read, is cut off or is no ONNX.
+    """
+    with _open(path) as file:
+        notes = (_note(file, f) for f in _fields(file, path) if _is_note(f))
+        return dict(notes)
+
+
+def check_onnx(path: PathLike) -> None:
+    """Make sure that a file is one whole ONNX, as far as its outer structure tells.
+
+    Raises:
+        ModelError: As in `read_metadata`.
+    """
+    read_metadata(path)
+
+
+def write_metadata(path: PathLike, values: Mapping[str, Optional[str]]) -> None:
+    """Set notes in an ONNX file, in one step: readers see the old file or the new one.
+
+    Everything else in the file stays as it is, byte for byte.
+
+    Args:
+        path: The file; a link is followed.
+        values: Value by key; None takes the key out. Other keys stay.
+
+    Raises:
+        ModelError: As in `read_metadata`.
+        StorageError: The folder cannot be written or the disk is full; the old file stays.
+    """
+    target = Path(os.path.realpath(os.fspath(path)))
+    with _open(target) as file:
+        kept, found = _without(file, path, values)
+        wanted = {key: value for key, value in values.items() if value is not None}
+        if found == sorted(wanted.items()):
+            return
+        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+        try:
+            try:
+                with open(temporary, "wb") as out:
+                    for start, end in kept:
+                        _copy(file, out, start, end)
+                    for key, value in wanted.items():
+                        out.write(_encode(key, value))
+                    out.flush()
+                    os.fsync(out.fileno())
+                shutil.copymode(target, temporary)
+                os.replace(temporary, target)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    os.unlink(temporary)
+                raise
+        except OSError as error:
+            raise StorageError(
+                f"{path} cannot be written",
+                got=error.strerror,
+                remedy="make its folder writable or free some space",
+            ) from None
+
+
+def _open(path: PathLike) -> IO[bytes]:
+    try:
+        return open(path, "rb")
+    except FileNotFoundError:
+        raise ModelError(f"model {path} does not exist") from None
+    except OSError as error:
+        raise ModelError(f"model {path} cannot be read", got=error.strerror) from None
+
+
+def _without(
+    file: IO[bytes], path: PathLike, values: Mapping[str, Optional[str]]
+) -> Tuple[List[Tuple[int, int]], List[Tuple[str, str]]]:
+    """Stretches of the file without the notes of these keys, and those notes, sorted."""
+    kept: List[Tuple[int, int]] = []
+    found: List[Tuple[str, str]] = []
+    for field in _fields(file, path):
+        if _is_note(field):
+            key, value = _note(file, field)
+            if key in values:
+                found.append((key, value))
+                continue
+        if kept and kept[-1][1] == field.start:
+            kept[-1] = (kept[-1][0], field.end)
+        else:
+            kept.append((field.start, field.end))
+    return kept, sorted(found)
+
+
+def _fields(file: IO[bytes], path: PathLike) -> Iterator[_Field]:
+    """The top-level fields, in order.
+
+    Raises:
+        ModelError: The bytes are no ONNX, or end in the middle of a field.
+    """
+    size = file.seek(0, os.SEEK_END)
+    position = 0
+    graph = False
+    while position < size:
+        start = position
+        file.seek(position)
+        try:
+            head = file.read(20)  # a tag and a length take ten bytes each at most
+            tag, used = _varint(head, 0)
+            number, kind = tag >> 3, tag & 7
+            if kind == _VARINT:
+                content = position + used
+                used = _varint(head, used)[1]
+                position = start + used
+            elif kind == _LENGTH:
+                length, used = _varint(head, used)
+                content = start + used
+                position = content + length
+            elif kind in (_FIXED64, _FIXED32):
+                content = start + used
+                position = content + (8 if kind == _FIXED64 else 4)
+            else:
+                raise ValueError("no field begins like this")
+            if not 0 < number < 1 << 29:
+                raise ValueError("no field has this number")
+        except ValueError as reason:
+            raise _no_onnx(path, f"{reason}, at byte {start:,}") from None
+        if position > size:
+            if start == 0:
+                raise _no_onnx(path, "its first field would be longer than the file")
+            raise ModelError(
+                f"model {path} is cut off",
+                got=f"{size:,} bytes",
+                expected=f"at least {position:,}",
+                remedy="download or export it again",
+            )
+        graph = graph or (number == _GRAPH and kind == _LENGTH)
+        yield _Field(number, kind, start, content, position)
+    if not graph:
+        raise _no_onnx(path, "there is no graph in it" if size else "an empty file")
+
+
+def _no_onnx(path: PathLike, got: str) -> ModelError:
+    return ModelError(f"{path} is no ONNX file", got=got)
+
+
+def _is_note(field: _Field) -> bool:
+    return field.number == _METADATA and field.kind == _LENGTH
+
+
+def _note(file: IO[bytes], field: _Field) -> Tuple[str, str]:
+    """Key and value of a note; what else may be in it is left aside."""
+    length = field.end - field.content
+    if length > _TEXT_LIMIT:
+        raise _no_onnx(getattr(file, "name", "the file"), f"a note of {length:,} bytes")
+    file.seek(field.content)
+    data = file.read(length)
+    texts = {1: b"", 2: b""}
+    position = 0
+    try:
+        while position < length:
+            tag, position = _varint(data, position)
+            number, kind = tag >> 3, tag & 7
+            if kind == _VARINT:
+                position = _varint(data, position)[1]
+                continue
+            if kind == _LENGTH:
+                size, position = _varint(data, position)
+            elif kind in (_FIXED64, _FIXED32):
+                size = 8 if kind == _FIXED64 else 4
+            else:
+                raise ValueError("no field begins like this")
+            if position + size > length:
+                raise ValueError("a text is longer than its note")
+            if kind == _LENGTH and number in texts:
+                texts[number] = data[position : position + size]
+            position += size
+    except ValueError as reason:
+        name = getattr(file, "name", "the file")
+        raise _no_onnx(name, f"{reason}, in a note at byte {field.start:,}") from None
+    return texts[1].decode("utf-8", "replace"), texts[2].decode("utf-8", "replace")
+
+
+def _varint(data: bytes, position: int) -> Tuple[int, int]:
+    """The number at a position and the position after it."""
+    value = shift = 0
+    while True:
+        if position >= len(data) or shift > 63:
+            raise ValueError("a number does not end")
+        byte = data[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, position
+        shift += 7
+
+
+def _encode(key: str, value: str) -> bytes:
+    body = _text(1, key) + _text(2, value)
+    return _number(_METADATA << 3 | _LENGTH) + _number(len(body)) + body
+
+
+def _text(number: int, text: str) -> bytes:
+    data = text.encode("utf-8")
+    return _number(number << 3 | _LENGTH) + _number(len(data)) + data
+
+
+def _number(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def _copy(file: IO[bytes], out: IO[bytes], start: int, end: int) -> None:
+    file.seek(start)
+    while start < end:
+        data = file.read(min(1 << 20, end - start))
+        if not data:
+            raise OSError(0, "it became shorter while it was read")
+        out.write(data)
+        start += len(data)

@@ -35,7 +35,7 @@ class Progress:
         self._state: Tuple[int, Optional[float]] = (0, None)
         self._shown = False
 
-    def update(self, count: int, fraction: Optional[float] = None) -> None:
+    def update(self, count: float, fraction: Optional[float] = None) -> None:
         """Tell how far it is; cheap enough for every frame.
 
         Args:

@@ -95,13 +95,6 @@ def fetch_model(
     """
     entry = find_entry(name, registry)
     shown = Progress(name, unit="MB") if progress else None
-    report: Optional[Report] = None
-    if shown is not None:
-        told = shown
-
-        def report(came: int, there: int, whole: Optional[int]) -> None:
-            told.update(int(came / 1e5) / 10, there / whole if whole else None)  # type: ignore
-
     try:
         got = fetch(
             entry,
@@ -109,12 +102,20 @@ def fetch_model(
             trust=trust,
             timeout=timeout,
             attempts=attempts,
-            report=report,
+            report=_report(shown) if shown is not None else None,
         )
     finally:
         if shown is not None:
             shown.close()
     return got if out is None else got._replace(path=copy_to(got.path, out))
+
+
+def _report(shown: Progress) -> Report:
+    def report(came: int, there: int, whole: Optional[int]) -> None:
+        # Tenths of a megabyte: the rate is of what came now, the share of what is there.
+        shown.update(int(came / 1e5) / 10, there / whole if whole else None)
+
+    return report
 
 
 def get_model(name: str, **options: Any) -> Path:

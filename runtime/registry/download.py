@@ -67,7 +67,7 @@ def download(
     timeout: float = 30.0,
     attempts: int = 5,
     report: Optional[Report] = None,
-    sleep: Callable[[float], None] = time.sleep,
+    sleep: Optional[Callable[[float], None]] = None,
 ) -> None:
     """Bring what lies at an address into a file, going on with what is there already.
 
@@ -82,14 +82,14 @@ def download(
         timeout: Seconds without a byte after which a connection counts as dead.
         attempts: How often in a row it may fail without a new byte.
         report: See `Report`.
-        sleep: For tests.
+        sleep: How to wait; `time.sleep` unless given.
 
     Raises:
         ModelError: The address cannot be reached, refuses, leads elsewhere, or gives a web page
             or another length than expected.
         StorageError: The disk is full or the folder cannot be written.
     """
-    _Download(address, part, expected, timeout, report).run(attempts, sleep)
+    _Download(address, part, expected, timeout, report).run(attempts, sleep or time.sleep)
 
 
 def forget(part: Path) -> None:
@@ -145,6 +145,8 @@ class _Download:
                     self.best, failed = reached, 0
                 failed += 1
                 if failed >= max(attempts, 1):
+                    if not reached:
+                        forget(self.part)
                     kept = f"{reached:,} bytes are kept, " if reached else ""
                     raise ModelError(
                         f"the download from {self.host} failed {failed} times",
@@ -243,8 +245,8 @@ class _Download:
             return _Again("the partial file did not fit, it begins anew", wait=0.0)
         if code in _RETRIED:
             wait = None
-            with contextlib.suppress(TypeError, ValueError):
-                wait = max(float(error.headers.get("Retry-After")), 0.0)
+            with contextlib.suppress(ValueError):  # it may also be a date
+                wait = max(float(error.headers.get("Retry-After") or ""), 0.0)
             return _Again(f"status {code} from {self.host}", wait)
         if 300 <= code < 400:
             if "not allowed" in str(error.msg):
@@ -372,6 +374,7 @@ class _Download:
             file.seek(offset)
             _note_path(self.part).write_text(json.dumps(said._asdict()), encoding="utf-8")
         except OSError as error:
+            forget(self.part)
             raise _unwritable(self.part, error) from None
 
     def _tell(self, position: int, whole: Optional[int]) -> None:

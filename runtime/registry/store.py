@@ -10,7 +10,7 @@ import stat
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, NamedTuple, Optional
+from typing import Callable, Dict, Iterator, NamedTuple, Optional
 from urllib.parse import urlsplit
 
 import msgspec
@@ -144,7 +144,6 @@ def fetch(
     _make(folder)
     with _locked(folder / f".{entry.name}.lock", entry.name):
         part = _part(entry, folder)
-        options: Dict[str, Any] = {} if sleep is None else {"sleep": sleep}
         download(
             address,
             part,
@@ -152,7 +151,7 @@ def fetch(
             timeout=timeout,
             attempts=attempts,
             report=report,
-            **options,
+            sleep=sleep,
         )
         try:
             digest = sha256_of(part)

@@ -24,6 +24,7 @@ def command(
     """Draw what MODEL detects in pictures, and warn when its preprocessing looks wrong."""
     from ..runtime.modelcheck import check
     from ..runtime.progress import Progress
+    from ..runtime.registry import resolve_model
 
     progress = Progress(unit="pictures")
 

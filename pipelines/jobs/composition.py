@@ -280,11 +280,13 @@ def _uri(camera: CameraConfig, folder: Path) -> str:
 
 
 def _model_path(config: Config, model: Optional[PathLike]) -> str:
+    from ...runtime.registry import resolve_model
+
     if model is not None:
-        return os.fspath(model)
+        return resolve_model(os.fspath(model))
     if config.model is None:
         raise ConfigError("the config names no model", remedy="add `model: …`, or give --model")
-    return resolve_path(config.model, config.folder)
+    return resolve_model(config.model, config.folder)
 
 
 def _told(uri: str) -> str:

@@ -18,9 +18,11 @@ demo: $(VENV)/.demo
 	  echo; \
 	  echo "  make demo MODEL=yolox_nano.onnx VIDEO=door.mp4"; \
 	  echo; \
-	  echo "MODEL is a detector as ONNX that knows the class person, such as yolox_nano.onnx"; \
-	  echo "from the YOLOX 0.1.1rc0 release (Apache-2.0, 3.7 MB). VIDEO is a file that OpenCV"; \
-	  echo "can read, with people in it. A line is laid across the middle of the picture."; \
+	  echo "MODEL is a detector as ONNX that knows the class person. This downloads one:"; \
+	  echo; \
+	  echo "  $(BIN)/edgelane models get yolox-nano --out yolox_nano.onnx"; \
+	  echo; \
+	  echo "VIDEO is a file with people in it. A line is laid across the middle of the picture."; \
 	  exit 2; \
 	fi
 	$(BIN)/edgelane run examples/demo.yaml --model "$(MODEL)" --source "$(VIDEO)" --out "$(OUT)" --overwrite

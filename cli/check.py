@@ -31,7 +31,9 @@ def command(
     def tell(done: int, count: int) -> None:
         progress.update(done, done / count)
 
-    report = check(resolve_model(model), images, out=out, decoder=decoder, confidence=confidence, progress=tell)
+    report = check(
+        resolve_model(model), images, out=out, decoder=decoder, confidence=confidence, progress=tell
+    )
     progress.close()
     if as_json:
         click.echo(json.dumps(report))

@@ -1,6 +1,5 @@
 """The report of a run: one HTML file that opens offline and asks nothing of any network."""
 
-import contextlib
 import json
 import os
 import pkgutil
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Tuple, Union
 
 from ..core import StorageError
+from ..runtime.files import write_whole
 from .collect import CameraEvents, collect
 from .scene import legend_gradient
 from .view import ReportView, report_view
@@ -32,7 +32,7 @@ def write_report(folder: Union[str, "os.PathLike[str]"]) -> Path:
     """
     folder = Path(folder)
     path = folder / "report.html"
-    _write_whole(path, render(read_run(folder)).encode("utf-8"))
+    write_whole(path, render(read_run(folder)).encode("utf-8"))
     return path
 
 
@@ -111,23 +111,3 @@ def _read_summary(path: Path) -> Tuple[Dict[str, Any], List[Tuple[str, str]]]:
 def _cameras(summary: Dict[str, Any]) -> List[str]:
     cameras = summary.get("cameras")
     return list(cameras) if isinstance(cameras, dict) else []
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    """Put a file in place in one step: readers see the old one or the new one, never half."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        try:
-            with open(temporary, "wb") as file:
-                file.write(content)
-            os.replace(temporary, path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-            raise
-    except OSError as error:
-        raise StorageError(
-            f"{path} cannot be written",
-            got=error.strerror or str(error),
-            remedy="make the folder writable and free some space",
-        ) from None

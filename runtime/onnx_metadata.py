@@ -6,13 +6,13 @@ note is added by appending one, and the graph is neither parsed nor held in memo
 onnx.proto3 and the protobuf encoding.
 """
 
-import contextlib
 import os
 import shutil
 from pathlib import Path
 from typing import IO, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple, Union
 
-from ..core import ModelError, StorageError
+from ..core import ModelError
+from .files import whole_file
 
 PathLike = Union[str, "os.PathLike[str]"]
 
@@ -77,28 +77,12 @@ def write_metadata(path: PathLike, values: Mapping[str, Optional[str]]) -> None:
         wanted = {key: value for key, value in values.items() if value is not None}
         if found == sorted(wanted.items()):
             return
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-        try:
-            try:
-                with open(temporary, "wb") as out:
-                    for start, end in kept:
-                        _copy(file, out, start, end)
-                    for key, value in wanted.items():
-                        out.write(_encode(key, value))
-                    out.flush()
-                    os.fsync(out.fileno())
-                shutil.copymode(target, temporary)
-                os.replace(temporary, target)
-            except BaseException:
-                with contextlib.suppress(OSError):
-                    os.unlink(temporary)
-                raise
-        except OSError as error:
-            raise StorageError(
-                f"{path} cannot be written",
-                got=error.strerror,
-                remedy="make its folder writable or free some space",
-            ) from None
+        with whole_file(target, "make its folder writable or free some space") as out:
+            for start, end in kept:
+                _copy(file, out, start, end)
+            for key, value in wanted.items():
+                out.write(_encode(key, value))
+            shutil.copymode(target, out.name)
 
 
 def _open(path: PathLike) -> IO[bytes]:

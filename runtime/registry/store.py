@@ -17,7 +17,7 @@ import msgspec
 
 from ...core import ModelError, StorageError, UsageError
 from ...core.card import METADATA_KEY
-from ..files import write_whole
+from ..files import whole_file, write_whole
 from ..onnx_metadata import check_onnx, read_metadata, write_metadata
 from .download import LIMIT, Report, download, forget, web_page
 from .entries import Entry, PathLike
@@ -175,20 +175,14 @@ def copy_to(source: Path, out: PathLike) -> Path:
     target = Path(out)
     if target.is_dir() or os.fspath(out).endswith(os.sep):
         target = target / source.name
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, temporary)
-            os.replace(temporary, target)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-            raise
+        target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(
             f"{target} cannot be written", got=error.strerror, remedy="choose another --out"
         ) from None
+    with open(source, "rb") as model, whole_file(target, "choose another --out") as copy:
+        shutil.copyfileobj(model, copy)
     return target
 
 

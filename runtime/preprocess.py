@@ -114,13 +114,16 @@ class Preprocessor:
             )
         self._cv2 = load_cv2()
         std = np.asarray(spec.std, np.float64)
-        # (pixel * scale - mean) / std as one multiplication and one addition.
-        self._gain = (spec.scale / std).astype(np.float32)
-        self._bias = (-np.asarray(spec.mean, np.float64) / std).astype(np.float32)
+        # (pixel * scale - mean) / std as one multiplication and one addition, one value a channel.
+        gain = (spec.scale / std).astype(np.float32).reshape(3, 1, 1)
+        bias = (-np.asarray(spec.mean, np.float64) / std).astype(np.float32).reshape(3, 1, 1)
         if self.dtype == np.uint8:
-            self._gain, self._bias = np.ones(3, np.float32), np.zeros(3, np.float32)
+            gain, bias = np.ones_like(gain), np.zeros_like(bias)
+        self._gain, self._bias = gain, bias
+        self._shifts = bool(bias.any())
+        self._plain = not self._shifts and bool((gain == 1).all())
+        self._pad = spec.pad * gain + bias
         self._planes = (2, 1, 0) if spec.colour == "rgb" else (0, 1, 2)
-        self._pad = [float(spec.pad * g + b) for g, b in zip(self._gain, self._bias)]
         self._local = threading.local()
         self._placed: Dict[Tuple[int, int], Tuple[Transform, Tuple[int, int]]] = {}
 
@@ -159,44 +162,44 @@ class Preprocessor:
             placed = self._placed[size] = place(size, self.spec)
         transform, resized = placed
         tensor = np.empty(self.shape, self.dtype) if out is None else out
-        picture = self._resize(image, resized)
         left, top = int(transform.offset[0]), int(transform.offset[1])
         right, bottom = left + resized[0], top + resized[1]
         # Seen with the channel first, whatever the layout in memory.
         planes = tensor if self.spec.layout == "nchw" else tensor.transpose(2, 0, 1)
-        channels = self._cv2.split(picture)
-        for target, source in enumerate(self._planes):
-            plane, pad = planes[target], self._pad[target]
-            plane[:top] = pad
-            plane[bottom:] = pad
-            plane[top:bottom, :left] = pad
-            plane[top:bottom, right:] = pad
-            self._convert(channels[source], plane[top:bottom, left:right], target)
+        if resized != self.spec.size:
+            planes[:, :top] = self._pad
+            planes[:, bottom:] = self._pad
+            planes[:, top:bottom, :left] = self._pad
+            planes[:, top:bottom, right:] = self._pad
+        self._convert(self._channels(image, resized), planes[:, top:bottom, left:right])
         return tensor, transform
 
-    def _resize(self, image: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
-        if (image.shape[1], image.shape[0]) == size:
-            return image
+    def _channels(self, image: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
+        """The picture resized, `(3, h, w)` uint8 in the order of the model's colours."""
+        cv2 = self._cv2
         # Intermediates belong to the thread: they never leave this object.
-        buffer = getattr(self._local, "resized", None)
-        if buffer is None or buffer.shape[1::-1] != size:
-            buffer = self._local.resized = np.empty((size[1], size[0], 3), np.uint8)
-        return self._cv2.resize(image, size, dst=buffer, interpolation=self._cv2.INTER_LINEAR)
-
-    def _convert(self, channel: np.ndarray, plane: np.ndarray, target: int) -> None:
-        gain, bias = self._gain[target], self._bias[target]
-        if self.dtype == np.float32 and gain != 1:
-            np.multiply(channel, gain, out=plane, dtype=np.float32)
-        elif self.dtype == np.float16 and (gain != 1 or bias != 0):
-            values = channel.astype(np.float32)
-            values *= gain
-            values += bias
-            plane[...] = values
-            return
+        buffers = getattr(self._local, "buffers", None)
+        if buffers is None or buffers[0].shape[1::-1] != size:
+            shape = (size[1], size[0])
+            buffers = (np.empty((*shape, 3), np.uint8), np.empty((3, *shape), np.uint8))
+            self._local.buffers = buffers
+        picture, channels = buffers
+        if (image.shape[1], image.shape[0]) == size:
+            picture = image
         else:
-            plane[...] = channel
-        if bias != 0:
-            plane += bias
+            cv2.resize(image, size, dst=picture, interpolation=cv2.INTER_LINEAR)
+        cv2.split(picture, [channels[plane] for plane in self._planes])
+        return channels
+
+    def _convert(self, channels: np.ndarray, planes: np.ndarray) -> None:
+        if self._plain:
+            planes[...] = channels
+        elif self.dtype == np.float32:
+            np.multiply(channels, self._gain, out=planes, dtype=np.float32)
+            if self._shifts:
+                planes += self._bias
+        else:
+            planes[...] = channels * self._gain + self._bias
 
     def batch(self, images) -> Tuple[np.ndarray, Tuple[Transform, ...]]:
         """Several pictures as one `(n, …)` tensor, and their transforms."""

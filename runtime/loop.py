@@ -1,8 +1,8 @@
 """The run loop: frames in, events journalled, in order, on all cores.
 
 For each camera a capture thread decodes; a pool of workers runs the model on whole frames; the
-calling thread takes the results in the order of the frames: pipeline, sinks, journal. Stages so
-overlap, and a pipeline still sees one frame after another.
+calling thread takes the outputs in the order of the frames: detections, pipeline, sinks, journal.
+Stages so overlap, and a pipeline still sees one frame after another.
 """
 
 import contextlib

@@ -6,13 +6,21 @@ import threading
 from collections import deque
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any, Callable, Deque, Dict, Iterator, Mapping, Optional, Tuple
+from typing import Any, Callable, Deque, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from ..core import DataError, Detections, Frame, Observation
 from .stats import Stopwatch
 
 GRACE_S = 3.0
 """How long a camera that hangs in its driver may keep the run from ending."""
+
+BATCH = 8
+BATCH_BYTES = 32 << 20
+BATCH_S = 0.05
+"""Frames of a file are passed on several at a time: decoding the model's outputs and a pipeline are
+many small steps, which take twice as long each time a run of the graph has swept the CPU's caches.
+So many frames at most, so many bytes of pictures, and so many seconds. Frames of a live camera are
+passed on at once."""
 
 Spent = Tuple[float, float]
 
@@ -39,8 +47,37 @@ def observation_of(item: Any, detections: Detections) -> Observation:
     return Observation(item.camera, item.timestamp, detections, item.size, item.image, item.index)
 
 
-class Detecting:
-    """Frames through a model, on whichever thread calls.
+class _Task:
+    """A frame on its way: put in its camera's line by the capture, taken to the model's outputs by
+    a worker and from there to detections by the main thread."""
+
+    __slots__ = (
+        "camera",
+        "decode",
+        "done",
+        "error",
+        "frame",
+        "infer",
+        "outputs",
+        "preprocess",
+        "result",
+        "transform",
+    )
+
+    def __init__(self, camera: str, frame: Frame, decode: Spent) -> None:
+        self.camera = camera
+        self.frame = frame
+        self.decode = decode
+        self.preprocess = self.infer = (0.0, 0.0)
+        self.outputs: Any = None
+        self.transform: Any = None
+        self.result: Optional[Result] = None
+        self.error: Optional[BaseException] = None
+        self.done = False
+
+
+class _Detecting:
+    """Frames through a model, in two halves.
 
     Where the model can write into a tensor of an earlier call, each thread keeps one: fresh
     memory of that size costs the kernel more than the arithmetic.
@@ -54,44 +91,51 @@ class Detecting:
         except (TypeError, ValueError):
             self._reuses = False
 
-    def __call__(self, frame: Frame, decode: Spent) -> Result:
-        """One frame with its detections and times."""
-        model, image = self._model, frame.image
+    def infer(self, task: _Task) -> None:
+        """The frame's outputs, or why there are none."""
+        try:
+            model, image = self._model, task.frame.image
+            watch = Stopwatch()
+            tensor = getattr(self._own, "tensor", None)
+            if tensor is not None:
+                tensor, task.transform = model.preprocess(image, out=tensor)
+            else:
+                tensor, task.transform = model.preprocess(image)
+                if self._reuses:
+                    self._own.tensor = tensor
+            task.preprocess = watch.lap()
+            task.outputs = model.infer(tensor)
+            task.infer = watch.lap()
+        except BaseException as error:
+            task.error = error
+
+    def decode(self, tasks: List[_Task]) -> None:
+        """The detections of frames that have been through `infer`, or why there are none."""
         watch = Stopwatch()
-        tensor = getattr(self._own, "tensor", None)
-        if tensor is not None:
-            tensor, transform = model.preprocess(image, out=tensor)
-        else:
-            tensor, transform = model.preprocess(image)
-            if self._reuses:
-                self._own.tensor = tensor
-        preprocess = watch.lap()
-        outputs = model.infer(tensor)
-        infer = watch.lap()
-        detections = model.postprocess(outputs, transform)
-        postprocess = watch.lap()
-        return Result(observation_of(frame, detections), decode, preprocess, infer, postprocess)
+        for task in tasks:
+            if task.error is not None:
+                continue
+            try:
+                detections = self._model.postprocess(task.outputs, task.transform)
+                task.outputs = None
+                observation = observation_of(task.frame, detections)
+                task.result = Result(
+                    observation, task.decode, task.preprocess, task.infer, watch.lap()
+                )
+            except BaseException as error:
+                task.error = error
 
 
-class _Task:
-    """A frame on its way: put in its camera's line by the capture, filled by a worker."""
-
-    __slots__ = ("camera", "decode", "done", "error", "frame", "result")
-
-    def __init__(self, camera: str, frame: Frame, decode: Spent) -> None:
-        self.camera = camera
-        self.frame: Optional[Frame] = frame
-        self.decode = decode
-        self.result: Optional[Result] = None
-        self.error: Optional[BaseException] = None
-        self.done = False
+def _batch(size: Tuple[int, int]) -> int:
+    """How many frames of a file of this `(width, height)` are passed on together."""
+    return min(max(BATCH_BYTES // (3 * size[0] * size[1] or 1), 1), BATCH)
 
 
 class _Capture(threading.Thread):
     """Decodes one camera and hands its frames to the workers."""
 
     def __init__(
-        self, name: str, source: Any, slots: int, tasks: Any, ready: Any, stop: "_Either"
+        self, name: str, source: Any, workers: int, tasks: Any, ready: Any, stop: "_Either"
     ) -> None:
         super().__init__(name=f"capture {name}", daemon=True)
         self.camera = name
@@ -104,9 +148,13 @@ class _Capture(threading.Thread):
         self.line: Deque[_Task] = deque()
         self.error: Optional[BaseException] = None
         self.done = False
+        self.batch = 1 if self.live else _batch(source.size)
+        self.passed = monotonic()
+        self._head = 0
         # Tokens for frames in flight: a queue of these costs a fraction of a Semaphore.
         self.free: Any = queue.SimpleQueue()
-        for _ in range(slots):
+        # Two frames beyond the workers' own keep them fed while the main thread does its part.
+        for _ in range(workers + 1 + self.batch):
             self.free.put(None)
 
     def run(self) -> None:
@@ -128,6 +176,24 @@ class _Capture(threading.Thread):
             self.error = error
         self.done = True
         self.ready.put(self.camera)
+
+    def head(self) -> int:
+        """How many frames at the head of the line are done."""
+        line, head = self.line, self._head
+        while head < len(line) and line[head].done:
+            head += 1
+        self._head = head
+        return head
+
+    def due(self) -> bool:
+        """Whether what is done should be passed on now."""
+        return self.head() >= self.batch or monotonic() - self.passed >= BATCH_S
+
+    def take(self) -> List[_Task]:
+        """The frames at the head of the line that are done, which leave it."""
+        tasks = [self.line.popleft() for _ in range(self.head())]
+        self._head, self.passed = 0, monotonic()
+        return tasks
 
     def _slot(self) -> bool:
         """Room for one more frame: a file waits for it, a live camera drops the frame."""
@@ -157,15 +223,14 @@ class Crew:
         self._leave = threading.Event()
         self._ready: Any = queue.SimpleQueue()
         self._tasks: Any = queue.SimpleQueue()
-        self._detecting = Detecting(model)
+        self._detecting = _Detecting(model)
         self._workers = [
             threading.Thread(target=self._serve, name=f"worker {n}", daemon=True)
             for n in range(workers)
         ]
         either = _Either(stop, self._leave)
-        # Two frames beyond the workers' own keep them fed while the main thread does its part.
         self._captures: Dict[str, _Capture] = {
-            name: _Capture(name, source, workers + 2, self._tasks, self._ready, either)
+            name: _Capture(name, source, workers, self._tasks, self._ready, either)
             for name, source in sources.items()
         }
 
@@ -190,11 +255,7 @@ class Crew:
                 return
             if self._leave.is_set():
                 continue
-            try:
-                task.result = self._detecting(task.frame, task.decode)
-            except BaseException as error:
-                task.error = error
-            task.frame = None
+            self._detecting.infer(task)
             task.done = True
             self._ready.put(task.camera)
 
@@ -221,11 +282,13 @@ class Crew:
         while running:
             try:
                 name = self._ready.get(timeout=patience)
+                names, waited = [name], False
             except queue.Empty:
                 idle()
-            else:
+                names, waited = list(running), True
+            for name in names:
                 capture = running.get(name)
-                if capture is not None and self._pass_on(capture, take):
+                if capture is not None and self._pass_on(capture, take, waited):
                     del running[name]
                     yield name
             if not self._stop.is_set():
@@ -236,13 +299,18 @@ class Crew:
                     del running[name]
                     yield name
 
-    @staticmethod
-    def _pass_on(capture: _Capture, take: Callable[[str, Result], None]) -> bool:
-        """Pass on what is done at the head of the line; True when nothing more will come."""
+    def _pass_on(
+        self, capture: _Capture, take: Callable[[str, Result], None], waited: bool
+    ) -> bool:
+        """Pass on what is done at the head of the line, if it is due or nothing else came for a
+        while; True when nothing more will come."""
         # Asked before the line is looked at: what was put there last is then surely seen.
         done, line = capture.done, capture.line
-        while line and line[0].done:
-            task = line.popleft()
+        if not (done or waited or capture.due()):
+            return False
+        tasks = capture.take()
+        self._detecting.decode(tasks)
+        for task in tasks:
             if task.error is not None:
                 raise task.error
             if task.result is not None:

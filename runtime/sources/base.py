@@ -69,6 +69,7 @@ Opener = Callable[[str, str, Query], Source]
 
 _OPENERS: Dict[str, Union[str, Opener]] = {
     "file": "file:open_file",
+    "synth": "synth:SynthSource",
     "v4l2": "v4l2:V4l2Source",
 }
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://(.*)$", re.DOTALL)

@@ -203,13 +203,11 @@ class Painter:
                 stripe = tuple(c * light for c in look.stripes) + (255,)
                 for k in range(STRIPES):
                     fill(patch, capsules[_FIRST_STRIPE + k], stripe, aa, SHIFT)
-        if fine:
-            # Anchored to the body, so that the folds go with it.
-            u, v = look.texture
-            cloth = self._cloth[v : v + height, u : u + width]
-            if cloth.shape[:2] == (height, width):
-                patch = cv2.multiply(patch, cloth, scale=1.0 / 128.0)
-                # Premultiplied: no colour beyond its alpha.
+        # Anchored to the body, so that the folds go with it.
+        u, v = look.texture
+        cloth = self._cloth[v : v + height, u : u + width]
+        if cloth.shape[:2] == (height, width):
+            patch = cv2.multiply(patch, cloth, scale=1.0 / 128.0)
         return patch, (left, top)
 
 
@@ -220,9 +218,9 @@ def palette(look: Looks, light: float) -> Tuple[List[Any], List[Any]]:
         return cached[1], cached[2]
     base, bright = [], []
     for k, colour in enumerate(look.colours + look.hull_colours):
-        dark = 0.84 if k in _STREAK_OF or k >= _P else 0.96
+        dark = 1.0 if k in _STREAK_OF or k >= _P else 1.1
         base.append(shade(colour, dark * light) + (255,))
-        bright.append(shade(colour, 1.06 * light) + (255,))
+        bright.append(shade(colour, 1.14 * light) + (255,))
     look.palette = (light, base, bright)  # type: ignore[attr-defined]
     return base, bright
 

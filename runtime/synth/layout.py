@@ -123,8 +123,8 @@ def draw_plan(seed: int) -> Plan:
         )
     )
     spots = []
-    for share in (0.15, 0.4, 0.65, 0.9):
-        y = shelf_y[0] + 0.3 + share * (shelf_y[1] - shelf_y[0] - 0.6)
+    for share in (0.0, 0.33, 0.67, 1.0):
+        y = shelf_y[0] + 0.65 + share * (shelf_y[1] - shelf_y[0] - 1.15)
         spots.append(Spot((shelf_to + 0.42, y), (-1.0, 0.0)))
     line_y = 0.5 * (gondola_y[0] + gondola_y[1]) + draw.uniform(-0.1, 0.1)
     for y in (gondola_y[0] + 0.3, gondola_y[1] - 0.3):
@@ -153,9 +153,9 @@ def draw_plan(seed: int) -> Plan:
         (door[1] + draw.uniform(0.35, 0.7), width - 0.5, sill, 2.35),
     ]
     queue_x = 0.5 * (b_to + counter_from)
-    queue_zone = (b_to + 0.04, counter_y[0] + 0.15, counter_from - 0.02, counter_y[0] + 3.0)
+    queue_zone = (b_to + 0.04, counter_y[0] + 0.15, counter_from - 0.02, counter_y[0] + 2.9)
     queue = []
-    for k in range(4):
+    for k in range(3):
         place = (queue_x + draw.uniform(-0.05, 0.05), till_y + 0.1 + 0.72 * k)
         queue.append(Spot(place, (1.0, 0.0) if k == 0 else (0.0, -1.0)))
     plan = Plan(
@@ -167,7 +167,7 @@ def draw_plan(seed: int) -> Plan:
         door_height=draw.uniform(2.2, 2.4),
         windows=windows,
         lines={
-            "door": ((door[0] - 0.6, depth - 0.8), (door[1] + 0.6, depth - 0.8)),
+            "door": ((door[0] - 0.5, depth - 0.45), (door[1] + 0.5, depth - 0.45)),
             "aisle": ((0.5 * (a_from + a_to), line_y), (0.5 * (b_from + b_to), line_y)),
         },
         zones={

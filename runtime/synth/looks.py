@@ -4,7 +4,7 @@ from typing import Dict, List, Tuple
 
 import numpy as np
 
-from .draws import Colour, Draws, grey, shade
+from .draws import Colour, Draws, grey, mix, shade
 from .pose import AT, BACKPACK, COLUMN, NO_BAG, SHOULDER_BAG, draw_body
 
 # Name, one end, other end. Radii are shares of the height.
@@ -79,7 +79,7 @@ class Looks:
         stripes: BGR of stripes around the torso, or None.
     """
 
-    def __init__(self, seed: int, number: int, height: float) -> None:
+    def __init__(self, seed: int, number: int, height: float, bags: bool = True) -> None:
         draw = Draws(seed, 5, number)
         self.body, woman = draw_body(draw, height)
         girth = self.body[COLUMN["girth"]]
@@ -90,7 +90,7 @@ class Looks:
         bag = self._cloth(draw, CLOTH)
         kind = draw.unit()
         short_sleeves = kind < 0.38
-        jacket = 0.62 < kind
+        jacket = kind > 0.62
         coat = kind > 0.86
         skirt = woman and not coat and draw.chance(0.3)
         shorts = not skirt and not coat and draw.chance(0.12)
@@ -136,13 +136,15 @@ class Looks:
             "brim": shade(top, 0.8),
             "shirt": self._cloth(draw, CLOTH),
             "print": self._cloth(draw, CLOTH),
-            "eye": (34, 38, 48),
+            "eye": shade(skin, 0.45),
         }
         self._head(draw, woman, colours, child)
         if coat:
             self.body[COLUMN["hem"]] = draw.uniform(0.6, 1.15)
         elif skirt:
             self.body[COLUMN["hem"]] = draw.uniform(0.75, 1.45)
+        if not bags:
+            self.body[COLUMN["bag_kind"]] = self.body[COLUMN["carry"]] = 0.0
         bag_kind = int(self.body[COLUMN["bag_kind"]])
         if bag_kind != NO_BAG:
             size = {BACKPACK: (0.075, 0.085), SHOULDER_BAG: (0.042, 0.055)}.get(
@@ -153,7 +155,7 @@ class Looks:
             self.radii[PART["shirt"]] = (0.018, 0.02)
         elif not jacket and draw.chance(0.25):
             self.radii[PART["print"]] = (0.034, 0.034)
-        self.radii[PART["eye_l"]] = self.radii[PART["eye_r"]] = 0.006
+        self.radii[PART["eye_l"]] = self.radii[PART["eye_r"]] = 0.004
         waist = (0.048 if woman else 0.054) * girth * puff
         hip = (0.062 if woman else 0.056) * girth * loose**0.5
         flare = draw.uniform(0.05, 0.075)
@@ -178,6 +180,8 @@ class Looks:
     @staticmethod
     def _cloth(draw: Draws, colours: List[Colour]) -> Colour:
         base = shade(draw.pick(colours), draw.uniform(0.75, 1.2))
+        if draw.chance(0.55):  # most clothes are not gaudy
+            base = mix(base, grey((base[0] + base[1] + base[2]) / 3), draw.uniform(0.4, 0.95))
         return (
             min(max(base[0] + draw.uniform(-14, 14), 8.0), 250.0),
             min(max(base[1] + draw.uniform(-14, 14), 8.0), 250.0),

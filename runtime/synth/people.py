@@ -9,7 +9,7 @@ from array import array
 from typing import Dict, Iterator, List, Optional, Tuple
 
 from .draws import Draws
-from .layout import Plan, Spot
+from .layout import Plan
 from .navigate import Floor, Point, distance
 
 STEP = 1.0 / 30.0
@@ -83,9 +83,9 @@ class Crowd:
         left, right = plan.door
         middle, lane = 0.5 * (left + right), 0.22 * (right - left)
         # Keep right: those who come in walk towards the camera, to the left in the picture.
-        self._in = [(middle - lane, plan.depth + 0.7), (middle - lane, plan.depth - 1.7)]
-        self._out = [(middle + lane, plan.depth - 1.7), (middle + lane, plan.depth + 0.7)]
-        self._mat = (middle - lane, plan.depth - 0.05)
+        self._in = [(middle - lane, plan.depth + 0.8), (middle - lane, plan.depth - 1.8)]
+        self._out = [(middle + lane, plan.depth - 1.8), (middle + lane, plan.depth + 0.8)]
+        self._mat = (middle - lane, plan.depth + 0.4)
         if people > 0:
             self._enter(STAFF, plan.staff.place, plan.staff.look)
         for _ in range(min(int(round(0.55 * max(people - 1, 0))), len(plan.spots))):
@@ -323,6 +323,11 @@ class Crowd:
                     brake = min(brake, max(0.0, (far - 0.42) / 0.43))
         brake = 1.0 - (1.0 - brake) * much
         wish_x, wish_y = wish_x * brake + push_x * much, wish_y * brake + push_y * much
+        # Nobody walks backwards out of the way: one waits, or goes round.
+        forward = wish_x * ux + wish_y * uy
+        if forward < 0.05 * size:
+            wish_x += (0.05 * size - forward) * ux
+            wish_y += (0.05 * size - forward) * uy
         fast = math.sqrt(wish_x * wish_x + wish_y * wish_y)
         if fast > 1.2 * person.pace:
             wish_x, wish_y = wish_x * 1.2 * person.pace / fast, wish_y * 1.2 * person.pace / fast

@@ -10,7 +10,7 @@ from .backdrop import store_backdrop
 from .draws import Draws
 from .layout import corners, draw_plan, hang_camera
 from .looks import Looks
-from .people import BROWSE, FIELDS, STEP, Crowd, Person
+from .people import FIELDS, STAFF, STEP, Crowd, Person
 from .pose import skeleton, walking
 from .scene import COMMON, Layout, Scene, _whole
 from .sensor import Sensor
@@ -131,8 +131,6 @@ class Store(Scene):
             bodies = np.zeros((0, 12))
         pose = walking(tracks, bodies)
         joints = skeleton(pose, bodies)
-        inside, _ = self.camera.project(joints[:, 0])
-        lights = [1.12 if p.y > self.plan.depth else 1.0 for p in people]
         lights = [1.12 if row[1] > self.plan.depth + 0.1 else 1.0 for row in tracks]
         motion = np.zeros((len(people), 2))
         if picture and people:
@@ -149,7 +147,9 @@ class Store(Scene):
 
     def _look_of(self, person: Person) -> Looks:
         if person.id not in self._looks:
-            self._looks[person.id] = Looks(self.seed, person.id, person.height)
+            self._looks[person.id] = Looks(
+                self.seed, person.id, person.height, bags=person.role != STAFF
+            )
         return self._looks[person.id]
 
     def _truth(self, index: int, people: List[Person], tracks: np.ndarray, seen: Seen) -> Truth:

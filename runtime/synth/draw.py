@@ -64,6 +64,13 @@ class Shapes:
     aside: np.ndarray
 
 
+def no_shapes() -> Shapes:
+    """The outlines of nobody."""
+    none = np.zeros((0, 1, 2))
+    row = np.zeros(0)
+    return Shapes(none, none, none, np.zeros((0, 4)), row, none, row, row, none)
+
+
 def outline(
     camera: Camera, joints: np.ndarray, facing: np.ndarray, looks: Sequence[Looks], lying=0.0
 ) -> Shapes:

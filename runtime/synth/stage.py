@@ -6,7 +6,7 @@ import numpy as np
 
 from .backdrop import Backdrop
 from .camera import Camera
-from .draw import Painter, Shapes, outline, smear
+from .draw import Painter, Shapes, no_shapes, outline, smear
 from .looks import Looks
 from .pose import AT
 from .textures import cloth
@@ -86,6 +86,9 @@ class Stage:
         n = len(joints)
         ids = np.zeros((height, width), np.uint8)
         image = self.backdrop.image.copy() if picture else None
+        if not n:
+            nothing = np.zeros((0, 17, 3))
+            return Seen(image, no_shapes(), np.zeros(0), np.zeros((0, 4)), nothing, ids)
         shapes = outline(self.camera, joints, facing, looks, lying)
         if image is not None:
             image = self._shade(image, joints, looks)
@@ -137,8 +140,6 @@ class Stage:
         n = len(shapes.pixels)
         height, width = ids.shape
         points = np.zeros((n, 17, 3))
-        if not n:
-            return points
         points[:, :, :2] = shapes.pixels[:, :17]
         x, y = np.floor(points[:, :, 0]), np.floor(points[:, :, 1])
         within = (x >= 0) & (y >= 0) & (x < width) & (y < height)
@@ -179,8 +180,6 @@ class Stage:
         cv2 = self._cv2
         height, width = image.shape[:2]
         small = np.full((-(-height // _COARSE), -(-width // _COARSE)), 255, np.uint8)
-        if not len(joints):
-            return image
         dx, dy, dark = self._shadow
         angle = np.arange(12) * (np.pi / 6)
         ring = np.stack((np.cos(angle), np.sin(angle)), axis=1)

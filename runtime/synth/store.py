@@ -11,7 +11,7 @@ from .draws import Draws
 from .layout import corners, draw_plan, hang_camera
 from .looks import Looks
 from .people import FIELDS, STAFF, STEP, Crowd, Person
-from .pose import skeleton, walking
+from .pose import COLUMNS, skeleton, walking
 from .scene import COMMON, Layout, Scene, _whole
 from .sensor import Sensor
 from .stage import Seen, Stage
@@ -126,9 +126,7 @@ class Store(Scene):
         time = self.time(index)
         people, tracks = self._sample(time)
         looks = [self._look_of(person) for person in people]
-        bodies = np.array([look.body for look in looks]).reshape(len(looks), -1)
-        if not people:
-            bodies = np.zeros((0, 12))
+        bodies = np.array([look.body for look in looks]).reshape(-1, len(COLUMNS))
         pose = walking(tracks, bodies)
         joints = skeleton(pose, bodies)
         lights = [1.12 if row[1] > self.plan.depth + 0.1 else 1.0 for row in tracks]

@@ -1,7 +1,7 @@
 """The store without people, drawn once: a ray through each pixel, the nearest surface it meets."""
 
 from dataclasses import dataclass
-from typing import Any, Tuple
+from typing import Any, List, Tuple
 
 import numpy as np
 
@@ -9,6 +9,7 @@ from . import textures
 from .camera import Camera
 from .draws import Draws, grey, mix, shade
 from .layout import Furniture, Plan
+from .navigate import Box
 from .textures import DENSE
 
 SURFACES = 6  # stream of chance
@@ -127,6 +128,20 @@ class Canvas:
         x2, y2 = np.ceil(pixels.max(axis=0)).astype(int) + 2
         return max(x1, 0), max(y1, 0), min(max(x2, 0), width), min(max(y2, 0), height)
 
+    def finish(self, soft: float) -> Backdrop:
+        """The picture at its size, blurred by `soft` pixels (of a picture 640 wide)."""
+        cv2, camera, scale = self.cv2, self.camera, self.scale
+        image = cv2.resize(self.image, camera.size, interpolation=cv2.INTER_AREA)
+        image = cv2.GaussianBlur(image, (0, 0), soft * max(camera.size[0] / 640, 0.5))
+        ahead = camera.ahead.astype(np.float32)
+        reach = self.near * (self.rays[..., 0] * ahead[0] + self.rays[..., 1] * ahead[1])
+        reach = np.where(self.solid, reach, np.float32(1e6))
+        return Backdrop(
+            np.clip(np.rint(image), 0, 255).astype(np.uint8),
+            np.ascontiguousarray(reach[scale - 1 :: scale, scale - 1 :: scale]).astype(np.float32),
+            np.ascontiguousarray(self.floor[::scale, ::scale]).astype(np.uint8) * 255,
+        )
+
 
 def store_backdrop(cv2: Any, plan: Plan, camera: Camera, seed: int) -> Backdrop:
     """The empty store."""
@@ -142,14 +157,15 @@ def store_backdrop(cv2: Any, plan: Plan, camera: Camera, seed: int) -> Backdrop:
         1, far, textures.facade(cv2, draw, 40, 14), (-16, 14), (-16, -0.1), (width + 20, 14),
         light=day, dense=DENSE // 3, solid=False,
     )  # fmt: skip
-    road = textures.floor(cv2, Draws(seed, SURFACES, 1), 6, 6) * 0 + np.float32(
-        draw.uniform(70, 130)
-    )
+    road = np.full((6 * DENSE, 6 * DENSE, 3), draw.uniform(70, 130), np.float32)
     rng = np.random.RandomState(draw.whole(2**31))
-    road *= 1 + 0.1 * textures.cloud(cv2, rng, *road.shape[:2], 40)[..., None]
+    road *= 1 + 0.1 * textures.cloud(cv2, rng, 6 * DENSE, 6 * DENSE, 40)[..., None]
     canvas.plane(2, 0.0, road, (-8, depth), (-16, depth + 3.6), (width + 20, far), light=day,
                  solid=False)  # fmt: skip
-    pavement = textures.floor(cv2, Draws(seed, SURFACES, 2), 4, 4)
+    pavement = road * np.float32(draw.uniform(1.1, 1.6))
+    slab = int(draw.uniform(0.4, 0.7) * DENSE)
+    pavement[::slab] *= 0.85
+    pavement[:, ::slab] *= 0.85
     canvas.plane(2, 0.0, pavement, (-8, depth), (-16, depth), (width + 20, depth + 3.6),
                  light=day, solid=False, floor=True)  # fmt: skip
 
@@ -169,18 +185,28 @@ def store_backdrop(cv2: Any, plan: Plan, camera: Camera, seed: int) -> Backdrop:
     for thing in plan.furniture:
         _furniture(canvas, draw, thing)
 
-    small = (camera.size[0], camera.size[1])
-    image = cv2.resize(canvas.image, small, interpolation=cv2.INTER_AREA)
-    soft = draw.uniform(0.4, 0.8) * max(camera.size[0] / 640, 0.5)
-    image = cv2.GaussianBlur(image, (0, 0), soft)
-    ahead = camera.ahead.astype(np.float32)
-    reach = canvas.near * (canvas.rays[..., 0] * ahead[0] + canvas.rays[..., 1] * ahead[1])
-    reach = np.where(canvas.solid, reach, np.float32(1e6))
-    return Backdrop(
-        np.clip(np.rint(image), 0, 255).astype(np.uint8),
-        np.ascontiguousarray(reach[scale - 1 :: scale, scale - 1 :: scale]).astype(np.float32),
-        np.ascontiguousarray(canvas.floor[::scale, ::scale]).astype(np.uint8) * 255,
-    )
+    return canvas.finish(draw.uniform(0.4, 0.8))
+
+
+def room_backdrop(
+    cv2: Any, camera: Camera, width: float, depth: float, boxes: List[Box], seed: int
+) -> Backdrop:
+    """A plain room with boxes 0.45 m high in it: floor, three walls, a ceiling."""
+    draw = Draws(seed, SURFACES)
+    canvas = Canvas(cv2, camera, 2 if camera.size[0] * camera.size[1] <= 1_000_000 else 1)
+    height = 3.4
+    far = textures.wall(cv2, draw, width, height)
+    canvas.plane(1, depth, far, (0, height), (0, 0), (width, height), draw.uniform(0.8, 1.0))
+    side = textures.wall(cv2, draw, depth + 5, height)
+    for x in (0.0, width):
+        canvas.plane(0, x, side, (-5, height), (-6, 0), (depth, height), draw.uniform(0.7, 0.95))
+    ceiling = np.full((64, 64, 3), draw.uniform(150, 215), np.float32)
+    canvas.plane(2, height, ceiling, (0, 0), (0, -6), (width, depth), light=0.8)
+    ground = textures.floor(cv2, draw, width, depth + 4)
+    canvas.plane(2, 0.0, ground, (0, -4), (0, -4), (width, depth), solid=False, floor=True)
+    for box in boxes:
+        _furniture(canvas, draw, Furniture("seat", box, 0.0, 0.45))
+    return canvas.finish(draw.uniform(0.4, 0.8))
 
 
 def _far_wall(canvas: Canvas, plan: Plan, texture: np.ndarray, light: float, frame) -> None:

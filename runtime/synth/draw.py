@@ -90,7 +90,9 @@ def outline(
     along = camera.reach(joints)
     lying = np.broadcast_to(np.asarray(lying, float), (n,))[:, None]
     near = along * (1 - lying) + depth * lying
-    place = along[:, AT["pelvis"]]
+    # Who sits is where the feet are, before the seat, if that is nearer.
+    feet = 0.5 * (along[:, AT["left_ankle"]] + along[:, AT["right_ankle"]])
+    place = np.minimum(along[:, AT["pelvis"]], feet)
     pelvis = joints[:, AT["pelvis"], :2]
     view = pelvis - np.array(camera.position[:2])
     view = view / np.maximum(np.sqrt((view * view).sum(axis=1)), 1e-6)[:, None]
@@ -132,7 +134,7 @@ def outline(
     key = np.concatenate((0.5 * (near[:, ENDS[:, 0]] + near[:, ENDS[:, 1]]),
                           near[:, HULL_ENDS].mean(axis=2)), axis=1)  # fmt: skip
     key += _BIAS
-    key[:, _P] = place - 0.02 + (near[:, AT["pelvis"]] - place)
+    key[:, _P] = near[:, AT["pelvis"]] - 0.02
     # One head: hair lies behind the face of who looks here and over it on who looks away.
     head = near[:, AT["crown"]] - 0.12
     for name, front, behind in (

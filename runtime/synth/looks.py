@@ -86,7 +86,7 @@ class Looks:
         skin = shade(draw.pick(SKIN), draw.uniform(0.92, 1.06))
         hair = shade(draw.pick(HAIR), draw.uniform(0.85, 1.1))
         top, low = self._cloth(draw, CLOTH), self._cloth(draw, TROUSERS)
-        shoe = draw.pick([grey(30), grey(55), (40, 58, 84), grey(225), (60, 60, 150)])
+        shoe = draw.pick([grey(30), grey(55), (40, 58, 84), grey(225), grey(40), (50, 50, 70)])
         bag = self._cloth(draw, CLOTH)
         kind = draw.unit()
         short_sleeves = kind < 0.38

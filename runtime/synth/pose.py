@@ -29,7 +29,7 @@ COLUMNS = (
 )  # fmt: skip
 COLUMN = {name: k for k, name in enumerate(COLUMNS)}
 
-NO_BAG, BACKPACK, SHOULDER_BAG, BASKET = range(4)
+NO_BAG, BACKPACK, SHOULDER_BAG, BASKET, LOAD = range(5)
 
 
 def draw_body(draw: Draws, height: float) -> Tuple[np.ndarray, bool]:
@@ -102,7 +102,7 @@ class Pose:
 
 def arm(ahead, aside) -> np.ndarray:
     """Directions of arms `(n, 2, 3)` from angles ahead of and away from hanging down."""
-    ahead, aside = np.broadcast_arrays(ahead, aside)
+    ahead, aside = np.asarray(ahead) + np.zeros(2), np.asarray(aside) + np.zeros(2)
     out = np.sin(aside) * np.array([-1.0, 1.0])
     return np.stack((out, np.sin(ahead) * np.cos(aside), -np.cos(ahead) * np.cos(aside)), axis=-1)
 
@@ -273,8 +273,14 @@ def skeleton(pose: Pose, bodies: np.ndarray) -> np.ndarray:
     high = np.where(back[:, None], torso(0, -0.1, 0.23), torso(-handed * 0.12, 0.01, 0.06))
     low = np.where(back[:, None], torso(0, -0.105, 0.09), torso(-handed * 0.13, 0.01, -0.02))
     carried = (~back & ~aside)[:, None]
-    put("bag_high", np.where(carried, free - 0.09 * down, high))
-    put("bag_low", np.where(carried, free - 0.14 * down, low))
+    high, low = (
+        np.where(carried, free - 0.09 * down, high),
+        np.where(carried, free - 0.14 * down, low),
+    )
+    load = (kind == LOAD)[:, None]  # held with both hands
+    both = 0.5 * (joints[:, AT["left_hand"]] + joints[:, AT["right_hand"]])
+    put("bag_high", np.where(load, both + np.array([-0.05, 0.03, 0.01]), high))
+    put("bag_low", np.where(load, both + np.array([0.05, 0.03, 0.01]), low))
     # The whole body falls backwards about the heels, then turns and stands where it is.
     cf, sf = np.cos(pose.tilt)[:, None], np.sin(pose.tilt)[:, None]
     y, z = joints[:, :, 1], joints[:, :, 2]

@@ -11,7 +11,7 @@ from .truth import Truth
 
 Point = Tuple[float, float]
 
-_SCENES = {"store": "store:Store"}
+_SCENES = {"gym": "gym:Gym", "store": "store:Store"}
 
 
 @dataclass(frozen=True)

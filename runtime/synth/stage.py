@@ -10,6 +10,7 @@ from .draw import Painter, Shapes, no_shapes, outline, smear
 from .looks import Looks
 from .pose import AT
 from .textures import cloth
+from .truth import Truth
 
 _COARSE = 4  # shadows are drawn in a picture so many times smaller
 
@@ -200,3 +201,39 @@ class Stage:
         shadow = cv2.resize(small, (small.shape[1] * _COARSE, small.shape[0] * _COARSE))
         shadow = cv2.max(np.ascontiguousarray(shadow[:height, :width]), self._dry)
         return cv2.multiply(image, cv2.cvtColor(shadow, cv2.COLOR_GRAY2BGR), scale=1 / 255)
+
+
+def truth_of(
+    camera: Camera,
+    index: int,
+    timestamp: float,
+    seen: Seen,
+    ids: Sequence[int],
+    places: np.ndarray,
+    roles: Sequence[str],
+    actions: Sequence[str],
+) -> Truth:
+    """The truth about the figures that are not wholly beside the picture.
+
+    Rounded to thousandths of a pixel, so that the last bit of a sine does not tell machines apart.
+    """
+    width, height = camera.size
+    boxes = seen.shapes.box
+    there = (boxes[:, 0] < width) & (boxes[:, 1] < height) & (boxes[:, 2] > 0)
+    rows: List[int] = np.flatnonzero(there & (boxes[:, 3] > 0)).tolist()
+    whole = np.round(boxes[rows], 3)
+    place = np.round(places[rows], 6)
+    return Truth(
+        index=index,
+        timestamp=timestamp,
+        track_id=np.array([ids[i] for i in rows], np.int64),
+        xyxy=np.clip(whole, 0.0, np.array([width, height, width, height], float)),
+        whole=whole,
+        seen=seen.seen[rows],
+        visibility=np.round(seen.visibility[rows], 4),
+        keypoints=np.round(seen.keypoints[rows], 3),
+        foot=np.round(camera.floor_pixels(place), 3),
+        place=place,
+        role=[roles[i] for i in rows],
+        action=[actions[i] for i in rows],
+    )

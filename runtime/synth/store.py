@@ -14,7 +14,7 @@ from .people import FIELDS, STAFF, STEP, Crowd, Person
 from .pose import COLUMNS, skeleton, walking
 from .scene import COMMON, Layout, Scene, _whole
 from .sensor import Sensor
-from .stage import Seen, Stage
+from .stage import Seen, Stage, truth_of
 from .truth import TrueCrossing, TrueVisit, Truth
 
 SHADOW = 8  # stream of chance
@@ -141,7 +141,13 @@ class Store(Scene):
             was = np.concatenate((past, middle), axis=1)
             motion = self.camera.project(now)[0] - self.camera.project(was)[0]
         seen = self._stage.show(joints, pose.facing, looks, motion, lights, picture=picture)
-        return seen, self._truth(index, people, tracks, seen)
+        actions = [
+            "walk" if row[5] > 0.35 else "reach" if row[6] > 0.5 else "stand" for row in tracks
+        ]
+        ids, roles = [p.id for p in people], [p.role for p in people]
+        return seen, truth_of(
+            self.camera, index, time, seen, ids, tracks[:, :2], roles=roles, actions=actions
+        )
 
     def _look_of(self, person: Person) -> Looks:
         if person.id not in self._looks:
@@ -149,33 +155,6 @@ class Store(Scene):
                 self.seed, person.id, person.height, bags=person.role != STAFF
             )
         return self._looks[person.id]
-
-    def _truth(self, index: int, people: List[Person], tracks: np.ndarray, seen: Seen) -> Truth:
-        width, height = self.size
-        boxes = seen.shapes.box
-        there = (boxes[:, 0] < width) & (boxes[:, 1] < height) & (boxes[:, 2] > 0)
-        rows = np.flatnonzero(there & (boxes[:, 3] > 0))
-        whole = np.round(boxes[rows], 3)
-        limits = np.array([width, height, width, height], float)
-        place = np.round(tracks[rows, :2], 6)
-        actions = []
-        for i in rows.tolist():
-            walks = tracks[i, 5] > 0.35
-            actions.append("walk" if walks else "reach" if tracks[i, 6] > 0.5 else "stand")
-        return Truth(
-            index=index,
-            timestamp=self.time(index),
-            track_id=np.array([people[i].id for i in rows], np.int64),
-            xyxy=np.clip(whole, 0.0, limits),
-            whole=whole,
-            seen=seen.seen[rows],
-            visibility=np.round(seen.visibility[rows], 4),
-            keypoints=np.round(seen.keypoints[rows], 3),
-            foot=np.round(self.camera.floor_pixels(place), 3),
-            place=place,
-            role=[people[i].role for i in rows],
-            action=actions,
-        )
 
 
 def _crossings(name: str, a: Any, b: Any, person: Person, path: np.ndarray) -> List[TrueCrossing]:

@@ -89,7 +89,7 @@ def write_mot(scene: Scene, path: PathLike, visible: float = 0.0) -> Path:
         for k in np.flatnonzero(truth.visibility >= visible).tolist():
             x1, y1, x2, y2 = truth.xyxy[k].tolist()
             numbers = ",".join(shortest(round(v, 3)) for v in (x1, y1, x2 - x1, y2 - y1))
-            share = shortest(truth.visibility[k])
+            share = shortest(float(truth.visibility[k]))
             rows.append(f"{truth.index + 1},{truth.track_id[k]},{numbers},1,1,{share}\n")
     return _write(Path(path), "".join(rows))
 

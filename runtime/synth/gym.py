@@ -206,13 +206,15 @@ class Gym(Scene):
         for k in range(count):
             gap = 1.9
             x = middle + gap * (k - (count - 1) / 2) + draw.uniform(-0.2, 0.2)
-            place = (x, draw.uniform(4.2, 5.1))
+            y = draw.uniform(4.2, 5.1)
             # Mostly towards the camera; along the axes, as seats stand.
             facing = draw.pick([(0.0, -1.0)] * 3 + [(0.6, -0.8), (-0.6, -0.8), (0.0, 1.0)])
             if count == 1:
                 facing = draw.pick([facing, (1.0, 0.0), (-1.0, 0.0)])
             height = min(max(draw.bell(1.71, 0.09), 1.5), 1.95)
             seat = draw.chance(0.7)
+            # Who falls towards the camera needs room to be seen in.
+            place = (x, y + (0.9 if seat and facing[1] < 0 else 0.0))
             doings = self._program(Draws(self.seed, DOINGS, k), seat)
             self.athletes.append(Athlete(k + 1, place, facing, seat, height, doings))
         high = draw.uniform(1.3, 2.7)

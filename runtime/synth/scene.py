@@ -4,14 +4,14 @@ import importlib
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, Iterator, List, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Sequence, Tuple
 
 from ...core import Frame, UsageError, did_you_mean
 from .truth import Truth
 
 Point = Tuple[float, float]
 
-_SCENES = {"gym": "gym:Gym", "store": "store:Store"}
+_SCENES = {"bench": "bench:Bench", "gym": "gym:Gym", "store": "store:Store"}
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,7 @@ class Scene(ABC):
 
     Attributes:
         name: Of the scene.
+        categories: Names of what is in it, by class id.
         parameters: What it was opened with, defaults filled in.
         size: `(width, height)` in pixels.
         fps: Frames a second.
@@ -99,6 +100,7 @@ class Scene(ABC):
 
     name = ""
     known: Dict[str, Tuple[Callable[[Any], Any], Any]] = COMMON
+    categories: Sequence[str] = ("person",)
 
     def __init__(self, **parameters: Any) -> None:
         self.parameters = _checked(self.name, self.known, parameters)

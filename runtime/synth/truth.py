@@ -81,6 +81,11 @@ class Truth:
     def __len__(self) -> int:
         return len(self.track_id)
 
+    @property
+    def class_id(self) -> np.ndarray:
+        """All are people. `(n,)` int64 zeros."""
+        return np.zeros(len(self), np.int64)
+
     def detections(self, visible: float = 0.25) -> Detections:
         """What a perfect detector with perfect ids would say.
 

@@ -77,7 +77,7 @@ def write_mot(scene: Scene, path: PathLike, visible: float = 0.0) -> Path:
     A row is `frame,id,x,y,w,h,1,1,visibility`: frames from 1, the whole figure cut at the picture.
 
     Args:
-        scene: Any with people.
+        scene: Any.
         path: The file to write.
         visible: Who is visible to a smaller share is left out.
 
@@ -104,7 +104,7 @@ def write_coco(
     missing them counts.
 
     Args:
-        scene: Any with people.
+        scene: Any.
         folder: Made if it is not there.
         step: Take every so many frames.
         visible: See above; who is not visible at all is left out.
@@ -130,24 +130,28 @@ def write_coco(
         images.append({"id": index, "file_name": name, "width": width, "height": height})
         for k in np.flatnonzero(truth.visibility > 0).tolist():
             x1, y1, x2, y2 = truth.xyxy[k].tolist()
-            points = truth.keypoints[k].copy()
-            points[points[:, 2] == 0] = 0
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": index,
-                    "category_id": 1,
-                    "bbox": [round(v, 2) for v in (x1, y1, x2 - x1, y2 - y1)],
-                    "area": round((x2 - x1) * (y2 - y1), 2),
-                    "iscrowd": int(truth.visibility[k] < visible),
-                    "keypoints": [round(float(v), 2) for v in points.reshape(-1)],
-                    "num_keypoints": int((points[:, 2] > 0).sum()),
-                    "track_id": int(truth.track_id[k]),
-                    "visibility": float(truth.visibility[k]),
-                }
-            )
-    person = {"id": 1, "name": "person", "keypoints": COCO_POINTS, "skeleton": COCO_SKELETON}
-    data = {"images": images, "annotations": annotations, "categories": [person]}
+            row = {
+                "id": len(annotations) + 1,
+                "image_id": index,
+                "category_id": int(truth.class_id[k]) + 1,
+                "bbox": [round(v, 2) for v in (x1, y1, x2 - x1, y2 - y1)],
+                "area": round((x2 - x1) * (y2 - y1), 2),
+                "iscrowd": int(truth.visibility[k] < visible),
+                "track_id": int(truth.track_id[k]),
+                "visibility": float(truth.visibility[k]),
+            }
+            if hasattr(truth, "keypoints"):
+                points = truth.keypoints[k].copy()
+                points[points[:, 2] == 0] = 0
+                row["keypoints"] = [round(float(v), 2) for v in points.reshape(-1)]
+                row["num_keypoints"] = int((points[:, 2] > 0).sum())
+            annotations.append(row)
+    categories: List[Dict[str, Any]] = []
+    for number, name in enumerate(scene.categories, 1):
+        categories.append({"id": number, "name": name})
+        if name == "person":
+            categories[-1].update(keypoints=COCO_POINTS, skeleton=COCO_SKELETON)
+    data = {"images": images, "annotations": annotations, "categories": categories}
     return _write(folder / "annotations.json", json.dumps(data))
 
 

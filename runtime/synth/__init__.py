@@ -10,7 +10,7 @@ the source `synth://store?seed=1&people=12&fps=15&size=640x360&seconds=60`.
 """
 
 from .scene import Layout, Scene, open_scene, scenes
-from .truth import Counts, TrueCrossing, TrueVisit, Truth, truth_counts
+from .truth import Counts, TrueCrossing, TrueVisit, Truth, merged, settled, truth_counts
 from .writers import render_to_file, write_coco, write_mot
 
 __all__ = [
@@ -20,9 +20,11 @@ __all__ = [
     "TrueCrossing",
     "TrueVisit",
     "Truth",
+    "merged",
     "open_scene",
     "render_to_file",
     "scenes",
+    "settled",
     "truth_counts",
     "write_coco",
     "write_mot",

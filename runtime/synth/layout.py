@@ -167,7 +167,7 @@ def draw_plan(seed: int) -> Plan:
         door_height=draw.uniform(2.2, 2.4),
         windows=windows,
         lines={
-            "door": ((door[0] - 0.5, depth - 0.45), (door[1] + 0.5, depth - 0.45)),
+            "door": ((door[0] - 0.5, depth - 0.55), (door[1] + 0.5, depth - 0.55)),
             "aisle": ((0.5 * (a_from + a_to), line_y), (0.5 * (b_from + b_to), line_y)),
         },
         zones={

@@ -83,8 +83,8 @@ class Crowd:
         left, right = plan.door
         middle, lane = 0.5 * (left + right), 0.22 * (right - left)
         # Keep right: those who come in walk towards the camera, to the left in the picture.
-        self._in = [(middle - lane, plan.depth + 0.8), (middle - lane, plan.depth - 1.8)]
-        self._out = [(middle + lane, plan.depth - 1.8), (middle + lane, plan.depth + 0.8)]
+        self._in = [(middle - lane, plan.depth + 1.3), (middle - lane, plan.depth - 1.8)]
+        self._out = [(middle + lane, plan.depth - 1.8), (middle + lane, plan.depth + 1.8)]
         self._mat = (middle - lane, plan.depth + 0.4)
         if people > 0:
             self._enter(STAFF, plan.staff.place, plan.staff.look)

@@ -110,7 +110,7 @@ class Counts:
     """Totals of a scene, to set beside a `summary.json`.
 
     Attributes:
-        lines: `{name: {"in", "out"}}`.
+        lines: `{name: {"in", "out"}}`, without steps over a line and back.
         zones: `{name: {"entries", "dwell_mean_s"}}`.
         visitors: Different people seen for a second or more.
         crossings: How many in all.
@@ -120,6 +120,21 @@ class Counts:
     zones: Dict[str, Dict[str, float]]
     visitors: int
     crossings: int
+
+
+def settled(crossings: List[TrueCrossing], back_s: float = 1.0) -> List[TrueCrossing]:
+    """Crossings as one would speak of them: who steps over a line and back within `back_s`, as
+    people do who make way for each other in a door, has not crossed it."""
+    kept: List[TrueCrossing] = []
+    last: Dict[Tuple[str, int], List[TrueCrossing]] = {}
+    for crossing in crossings:
+        own = last.setdefault((crossing.line, crossing.track_id), [])
+        if own and crossing.time - own[-1].time < back_s:
+            kept.remove(own.pop())
+        else:
+            own.append(crossing)
+            kept.append(crossing)
+    return kept
 
 
 def merged(visits: List[TrueVisit], least_s: float = 0.5, gap_s: float = 1.0) -> List[TrueVisit]:
@@ -149,7 +164,8 @@ def truth_counts(scene: Any, visible: float = 0.25) -> Counts:
     if not hasattr(scene, "crossings"):
         raise UsageError(f"scene {scene.name!r} has no lines and zones to count at")
     lines = {name: {"in": 0, "out": 0} for name in scene.layout.lines}
-    for crossing in scene.crossings:
+    crossings = settled(scene.crossings)
+    for crossing in crossings:
         lines[crossing.line][crossing.direction] += 1
     zones: Dict[str, Dict[str, float]] = {}
     visits = merged(scene.visits)
@@ -165,4 +181,4 @@ def truth_counts(scene: Any, visible: float = 0.25) -> Counts:
         for track_id in truth.track_id[truth.visibility >= visible].tolist():
             frames[track_id] = frames.get(track_id, 0) + 1
     visitors = sum(1 for count in frames.values() if count * step / scene.fps >= 1.0)
-    return Counts(lines, zones, visitors, len(scene.crossings))
+    return Counts(lines, zones, visitors, len(crossings))

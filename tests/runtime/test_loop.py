@@ -296,6 +296,37 @@ def test_stop_ends_a_run_whose_camera_hangs(tmp_path, monkeypatch):
     assert events[-1].kind == "end"
 
 
+def test_frames_are_passed_on_although_the_next_ones_are_long_in_coming(tmp_path):
+    told = threading.Event()
+
+    class Stalling(FakeSource):
+        def __iter__(self):
+            yield from super().__iter__()
+            self.heard = told.wait(10)
+
+    src = Stalling([0.0, 0.1, 0.2], image=picture)
+    sink = [lambda step: told.set() if step.observation and step.observation.index == 2 else None]
+    stats, _, pipeline = go(tmp_path, src, sinks=sink)
+    assert src.heard
+    assert pipeline.state["seen"] == 3
+
+
+def test_frames_in_flight_are_few_enough_for_memory(tmp_path):
+    model, ahead, seen = FakeModel(wait=0.001), [0], [0]
+
+    class Counted(FakeSource):
+        def __iter__(self):
+            for count, frame in enumerate(super().__iter__(), 1):
+                ahead[0] = max(ahead[0], count - seen[0])
+                yield frame
+
+    def sink(step):
+        seen[0] += 1
+
+    go(tmp_path, Counted([i / 10 for i in range(60)], image=picture), model, sinks=[sink])
+    assert ahead[0] < 20
+
+
 def test_a_live_camera_drops_frames_that_find_no_worker(tmp_path):
     stats, _, pipeline = go(
         tmp_path, source(200, live=True, wait=0.0005), FakeModel(wait=0.005), workers=1

@@ -1,7 +1,8 @@
 """What a detector saw in one frame, and what a tracker made of it."""
 
 from dataclasses import dataclass
-from typing import Optional
+from functools import cached_property
+from typing import List, NamedTuple, Optional
 
 import numpy as np
 
@@ -175,3 +176,37 @@ class Tracks:
 
     def __len__(self) -> int:
         return len(self.track_id)
+
+    @cached_property
+    def seen(self) -> "Seen":
+        """The rows that were observed; worked out once, for all who ask."""
+        ids, boxes, classes, confirmed = self.track_id, self.xyxy, self.class_id, self.confirmed
+        if np.count_nonzero(self.observed) < len(ids):  # faster than all() on so few
+            rows = self.observed.nonzero()[0]
+            ids, boxes = ids[rows], boxes[rows]
+            classes, confirmed = classes[rows], confirmed[rows]
+        boxes = boxes.astype(np.float64)
+        feet = boxes[:, 2:].copy()
+        feet[:, 0] += boxes[:, 0]
+        feet[:, 0] *= 0.5
+        return Seen(ids.tolist(), boxes, feet, boxes[:, 3] - boxes[:, 1], classes, confirmed)
+
+
+class Seen(NamedTuple):
+    """The tracks that were observed at one moment, as columns.
+
+    Attributes:
+        ids: Their ids, as a list.
+        boxes: `(k, 4)` float64 pixels, as `Tracks.xyxy`.
+        feet: `(k, 2)` float64 pixels, the bottom centre of each box.
+        height: `(k,)` float64 pixels.
+        class_id: `(k,)` int64.
+        confirmed: `(k,)` bool.
+    """
+
+    ids: List[int]
+    boxes: np.ndarray
+    feet: np.ndarray
+    height: np.ndarray
+    class_id: np.ndarray
+    confirmed: np.ndarray

@@ -6,7 +6,6 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 import numpy as np
 
 from ..core import Tracks
-from .geometry import foot_points
 from .table import TrackTable
 
 
@@ -89,18 +88,13 @@ class Trajectories:
 
     def _sight(self, tracks: Tracks, timestamp: float) -> None:
         table = self._table
-        ids, boxes, classes = tracks.track_id, tracks.xyxy, tracks.class_id
-        confirmed = tracks.confirmed
-        if np.count_nonzero(tracks.observed) < len(tracks):
-            # Predicted places lie on a straight line anyway.
-            seen = np.flatnonzero(tracks.observed)
-            if not len(seen):
-                return
-            ids, boxes, classes, confirmed = ids[seen], boxes[seen], classes[seen], confirmed[seen]
-        ids = ids.tolist()
+        seen = tracks.seen  # predicted places lie on a straight line anyway
+        ids, boxes, feet = seen.ids, seen.boxes, seen.feet
+        if not ids:
+            return
         rows = table.rows(ids)
-        table["class_id"][rows] = classes
-        table["confirmed"][rows[confirmed]] = True
+        table["class_id"][rows] = seen.class_id
+        table["confirmed"][rows[seen.confirmed]] = True
         door = table["door"][rows]
         tail = door[:, _TAIL]
         later = tail[:, 0] < timestamp
@@ -113,9 +107,8 @@ class Trajectories:
             if not len(which):
                 return
             ids = [ids[i] for i in which.tolist()]
-            rows, boxes, door = rows[which], boxes[which], door[which]
+            rows, boxes, feet, door = rows[which], boxes[which], feet[which], door[which]
             tail = door[:, _TAIL]
-        feet = foot_points(boxes)
         anchor = door[:, _ANCHOR]
         way = feet - anchor[:, 1:]
         passed = timestamp - anchor[:, :1]

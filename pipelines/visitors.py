@@ -171,15 +171,13 @@ class VisitorCounter:
         self, tracks: Tracks, timestamp: float, step: float, visitors: List[Visitor]
     ) -> None:
         table, rule = self._table, self.settings
-        seen = np.flatnonzero(tracks.observed)
-        if not len(seen):
+        seen = tracks.seen
+        ids, boxes, height = seen.ids, seen.boxes, seen.height
+        if not ids:
             return
-        ids = tracks.track_id[seen].tolist()
         rows = table.rows(ids)
-        boxes = tracks.xyxy[seen].astype(np.float64)
         now = np.empty((len(rows), 3))
         now[:, :2] = (boxes[:, :2] + boxes[:, 2:]) * 0.5
-        height = boxes[:, 3] - boxes[:, 1]
         now[:, 2] = np.log(height)
         walk = table["walk"][rows]
         new = np.isnan(walk[:, _FIRST])
@@ -201,7 +199,7 @@ class VisitorCounter:
         np.maximum(walk[:, _MOVED], moved, out=walk[:, _MOVED])
         table["walk"][rows] = walk
 
-        sure = tracks.confirmed[seen] & ~table["confirmed"][rows]
+        sure = seen.confirmed & ~table["confirmed"][rows]
         if np.count_nonzero(sure):
             for i in np.flatnonzero(sure).tolist():
                 table["confirmed"][rows[i]] = True
@@ -223,7 +221,7 @@ class VisitorCounter:
                 table["person"][rows[i]] = True
                 if ids[i] not in self._told:  # given ids may come back after their end
                     self._told[ids[i]] = None
-                    visitors.append(Visitor(ids[i], int(tracks.class_id[seen[i]])))
+                    visitors.append(Visitor(ids[i], int(seen.class_id[i])))
             if len(self._told) > _KEPT + len(table):
                 self._forget_oldest()
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..core import ConfigError, Tracks
 from .checks import check_numbers
-from .geometry import Polygon, foot_points
+from .geometry import Polygon
 from .table import TrackTable
 
 
@@ -179,17 +179,15 @@ class ZoneMonitor:
             table["confirmed"][rows[fresh]] = True
             for i in np.flatnonzero(fresh).tolist():
                 changes.extend(self._held.pop(ids[i], ()))
-        boxes = tracks.xyxy
-        if np.count_nonzero(tracks.observed) < len(tracks):
+        seen = tracks.seen
+        if len(seen.ids) < len(ids):
             # Predicted boxes hold what is known; they are no evidence.
-            seen = np.flatnonzero(tracks.observed)
-            rows, boxes = rows[seen], boxes[seen]
-            if not len(rows):
+            if not seen.ids:
                 return
+            rows = rows[tracks.observed]
         last = table["last"][rows]
         table["last"][rows] = timestamp
-        height = (boxes[:, 3] - boxes[:, 1]).astype(np.float64)
-        depth = self._shape.depth(foot_points(boxes), rule.tolerance * height)
+        depth = self._shape.depth(seen.feet, rule.tolerance * seen.height)
         block = table["zones"][rows]
         turn, evidence, since = block[:, _TURN], block[:, _EVIDENCE], block[:, _SINCE]
         against = depth * turn
@@ -211,9 +209,8 @@ class ZoneMonitor:
         flips = rising & (evidence >= need)
         table["zones"][rows] = block
         if np.count_nonzero(flips):
-            which = tracks.track_id[tracks.observed].tolist()
             for i, zone in np.argwhere(flips).tolist():
-                self._flip(which[i], int(rows[i]), zone, changes)
+                self._flip(seen.ids[i], int(rows[i]), zone, changes)
         self._gathering = np.count_nonzero(table["zones"][:, _EVIDENCE]) > 0
 
     def _flip(self, track_id: int, row: int, zone: int, changes: List[Change]) -> None:

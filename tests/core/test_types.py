@@ -117,3 +117,25 @@ def test_a_card_survives_json():
 def test_a_wrong_card_says_what_is_wrong(text, message):
     with pytest.raises(ModelError, match=message):
         ModelCard.from_json(text)
+
+
+def test_what_was_seen_of_tracks_leaves_out_predicted_rows():
+    boxes = np.array([[0, 0, 10, 30], [5, 5, 9, 25], [20, 0, 40, 50]])
+    tracks = Tracks(
+        track_id=np.array([1, 2, 3]),
+        xyxy=boxes,
+        measured=boxes,
+        score=np.full(3, 0.5),
+        class_id=np.array([0, 1, 2]),
+        observed=np.array([True, False, True]),
+        confirmed=np.array([False, True, True]),
+        ended=np.zeros(0),
+    )
+    seen = tracks.seen
+    assert seen is tracks.seen
+    assert seen.ids == [1, 3]
+    assert seen.boxes.tolist() == boxes[[0, 2]].tolist()
+    assert seen.feet.tolist() == [[5, 30], [30, 50]]
+    assert seen.height.tolist() == [30, 50]
+    assert seen.class_id.tolist() == [0, 2]
+    assert seen.confirmed.tolist() == [False, True]

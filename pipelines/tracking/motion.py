@@ -68,6 +68,9 @@ def correct(
     part = state[:, rows]
     off = boxes - part[:4]
     height = part[H]
+    # Where people meet, boxes are cut or melt into one. A box as large as the person's own is his.
+    unlike = np.abs(off[W:] / part[W : H + 1]).max(axis=0) / max(settings.unlike, 1e-6)
+    doubt = 1 + (doubt - 1) * np.where(known, np.minimum(unlike, 1.0), 1.0)
 
     noise = settings.position_noise**2 * doubt
     far = np.hypot(off[CX], off[CY]) / height
@@ -77,7 +80,9 @@ def correct(
         # From a track of known speed a surprise is a doubtful box; a new one may be a runner, so
         # there the part of the covariance that comes from speed gives way, up to a sprint.
         rest = settings.position_noise**2
-        moved = np.maximum(part[PP, new] - rest, 1e-12)
+        # At least the part that speed explains, or position and speed would be more than one.
+        explained = part[PV, new] ** 2 / part[VV, new]
+        moved = np.maximum(np.maximum(part[PP, new] - rest, explained), 1e-12)
         wider = np.clip(far[new] ** 2 / moved, 1.0, SPRINT**2)
         part[PP, new] = rest + wider * moved
         part[PV : VV + 1, new] *= wider

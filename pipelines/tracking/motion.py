@@ -68,9 +68,6 @@ def correct(
     part = state[:, rows]
     off = boxes - part[:4]
     height = part[H]
-    # Where people meet, boxes are cut or melt into one. A box as large as the person's own is his.
-    unlike = np.abs(off[W:] / part[W : H + 1]).max(axis=0) / max(settings.unlike, 1e-6)
-    doubt = 1 + (doubt - 1) * np.where(known, np.minimum(unlike, 1.0), 1.0)
 
     noise = settings.position_noise**2 * doubt
     far = np.hypot(off[CX], off[CY]) / height

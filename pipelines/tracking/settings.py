@@ -46,8 +46,6 @@ class TrackerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         size_noise: Deviation of a detection's width and height.
         crowd_noise: Doubt in a detection that other tracks overlap: factor on its variance for
             each whole overlap. Boxes of people who meet melt into one.
-        unlike: Difference in width or height, as a share, from which such a detection is doubted
-            in full; one as large as the track's own box is not doubted.
         robust: Deviations from which an outlier counts less (Huber's weight).
         acceleration: How fast speed changes: deviation after one second.
         size_drift: How fast the size changes: deviation after one second.
@@ -86,7 +84,6 @@ class TrackerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     position_noise: float = 0.07
     size_noise: float = 0.1
     crowd_noise: float = 10.0
-    unlike: float = 0.2
     robust: float = 0.75
     acceleration: float = 0.45
     size_drift: float = 0.085

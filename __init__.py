@@ -12,9 +12,9 @@ __version__ = "0.1.0"
 
 # What a user needs first, imported when it is asked for: `import edgelane` loads nothing heavy.
 _PUBLIC = {
-    "run": ".pipelines.jobs",
-    "replay": ".pipelines.jobs",
-    "read_events": ".pipelines.jobs",
+    "run": ".cli.jobs",
+    "replay": ".cli.jobs",
+    "read_events": ".cli.jobs",
     "load_config": ".runtime.config",
     "load_model": ".runtime.model",
     "check": ".runtime.modelcheck",
@@ -23,8 +23,8 @@ _PUBLIC = {
 }
 
 if TYPE_CHECKING:
+    from .cli.jobs import read_events, replay, run
     from .dashboard import write_report
-    from .pipelines.jobs import read_events, replay, run
     from .runtime.config import load_config
     from .runtime.doctor import examine
     from .runtime.model import load_model

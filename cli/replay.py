@@ -34,7 +34,7 @@ def command(
 
     Needs neither camera nor model. Rows with an id above 0 are tracks already.
     """
-    from ..pipelines.jobs import parse_size, replay
+    from .jobs import parse_size, replay
 
     summary, folder = replay(
         config,

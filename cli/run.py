@@ -38,7 +38,7 @@ def command(
 
     A run that was cut off goes on where it was when the same command is given again.
     """
-    from ..pipelines.jobs import run
+    from .jobs import run
 
     summary, folder = run(
         config,

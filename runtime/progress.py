@@ -32,7 +32,7 @@ class Progress:
         self._began = clock()
         self._next = self._began + self._every
         self._from: Optional[float] = None
-        self._state: Tuple[int, Optional[float]] = (0, None)
+        self._state: Tuple[float, Optional[float]] = (0, None)
         self._shown = False
 
     def update(self, count: float, fraction: Optional[float] = None) -> None:
@@ -60,7 +60,7 @@ class Progress:
             self._show(self._clock(), final=True)
         if self._terminal and self._shown:
             self._write("\n")
-        self._state = (0, None)
+        self._state: Tuple[float, Optional[float]] = (0, None)
         self._shown = False
 
     def text(self, now: float, final: bool = False) -> str:

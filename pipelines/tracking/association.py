@@ -1,6 +1,6 @@
 """Which detection belongs to which track: sparse pairs, their costs, and the best assignment."""
 
-from typing import Tuple, Union
+from typing import Callable, Tuple, Union
 
 import numpy as np
 
@@ -59,16 +59,21 @@ def assign(rows: np.ndarray, columns: np.ndarray, gain: np.ndarray) -> np.ndarra
     rest = shared.nonzero()[0]
     if len(rest) == 0:
         return np.arange(len(rows))
-    from scipy.optimize import linear_sum_assignment
-
     r, height = _renumbered(rows[rest], len(in_row))
     c, width = _renumbered(columns[rest], len(in_column))
     table = np.zeros((height, width))
     table[r, c] = gain[rest]
     which = np.full((height, width), -1)
     which[r, c] = rest
-    picked = which[linear_sum_assignment(table, maximize=True)]
+    picked = which[solver()(table, maximize=True)]
     return np.concatenate([(~shared).nonzero()[0], picked[picked >= 0]])
+
+
+def solver() -> Callable[..., Tuple[np.ndarray, np.ndarray]]:
+    """SciPy's assignment; imported when first asked for, which takes a quarter of a second."""
+    from scipy.optimize import linear_sum_assignment
+
+    return linear_sum_assignment
 
 
 def _renumbered(values: np.ndarray, size: int) -> Tuple[np.ndarray, int]:

@@ -7,7 +7,7 @@ import numpy as np
 
 from ...core import DataError, Detections, Tracks
 from . import motion
-from .association import assign, near, overlap
+from .association import assign, near, overlap, solver
 from .motion import CX, CY, PP, H, W
 from .settings import TrackerSettings
 
@@ -34,6 +34,7 @@ class Tracker:
 
     def __init__(self, settings: Optional[TrackerSettings] = None) -> None:
         self.settings = TrackerSettings() if settings is None else settings
+        solver()  # loaded now, not in the frame in which two people first meet
         self._state = np.zeros((STATE_ROWS, 0))
         self._facts = np.zeros((4, 0), np.int64)
         self._next_id = 1

@@ -9,13 +9,13 @@ from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Union
 import msgspec
 
 from ...core import ConfigError, UsageError
+from ...pipelines.registry import camera_settings, pipeline_class
 from ...runtime.config import CameraConfig, Config, load_config, resolve_path
 from ...runtime.loop import Stream, run_loop
 from ...runtime.mot import read_mot
 from ...runtime.progress import Progress
 from ...runtime.replay import Replay
 from ...runtime.stats import RunStats
-from ..registry import camera_settings, pipeline_class
 from .folder import PathLike, Summary, open_journal, refuse_finished, write_summary
 from .sinks import Wanted, open_sinks
 

@@ -1,0 +1,9 @@
+"""Whole runs: config, sources, model and pipeline composed into a run folder.
+
+What a command does, one of these functions does; `import edgelane` offers them.
+"""
+
+from .composition import replay, run
+from .folder import parse_size, read_events
+
+__all__ = ["parse_size", "read_events", "replay", "run"]

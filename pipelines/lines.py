@@ -63,7 +63,7 @@ class LineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     settle_s: float = 0.3
     jitter_s: float = 3.0
     jitter_start: float = 0.04
-    odd_height: float = 0.25
+    odd_height: float = 0.2
     height_s: float = 1.0
     cut_height_s: float = 5.0
 

@@ -15,6 +15,8 @@ class Following:
 
     def __init__(self, settings: Optional[TrackerSettings] = None) -> None:
         self._settings = settings
+        # Made now: what a tracker loads must not hold up the first frame with people in it.
+        self._own = Tracker(settings or TrackerSettings())
         self._given: Optional[bool] = None
         self._tracker: Any = None
         self.tracks: Optional[Tracks] = None
@@ -54,13 +56,14 @@ class Following:
     def load_state(self, state: Dict[str, Any]) -> None:
         """Go on from `state`."""
         self._given, self._tracker, self.tracks = None, None, None
+        self._own = Tracker(self._settings or TrackerSettings())
         if state["given"] is not None:
             self._choose(state["given"])
             self._tracker.load_state(state["tracker"])
 
     def _choose(self, given: bool) -> None:
         self._given = given
-        self._tracker = GivenTracks() if given else Tracker(self._settings or TrackerSettings())
+        self._tracker = GivenTracks() if given else self._own
 
 
 def _nothing() -> Tracks:

@@ -62,6 +62,16 @@ class Store(Scene):
         """The truth about one frame, without its picture."""
         return self._look(index, picture=False)[1]
 
+    def labels(self, index: int) -> np.ndarray:
+        """Whose each pixel is: `(h, w)` uint8, 1 + the row in the truth of the frame, or 0."""
+        seen, truth = self._look(index, picture=False)
+        width, height = self.size
+        box = seen.shapes.box.reshape(-1, 4)
+        there = (box[:, 0] < width) & (box[:, 1] < height) & (box[:, 2] > 0) & (box[:, 3] > 0)
+        row_of = np.zeros(256, np.uint8)
+        row_of[1 : len(box) + 1][there] = np.arange(1, len(truth) + 1)
+        return row_of[seen.ids]
+
     @property
     def crossings(self) -> List[TrueCrossing]:
         """Every crossing of a line from the first to the last frame, in order of time."""

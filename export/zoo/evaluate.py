@@ -2,9 +2,13 @@
 
 python -m edgelane.export.zoo.evaluate --model M [--seeds 1:21] [--frames 20]
 python -m edgelane.export.zoo.evaluate --model M --video V --truth gt.txt --truth-width 768
+python -m edgelane.export.zoo.evaluate --model M --annotations J --images DIR
+
+With --stamp NAME the figures are also noted in the model's card.
 """
 
 import argparse
+import dataclasses
 import json
 import time
 from pathlib import Path
@@ -12,8 +16,10 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
-from ...core import DataError, UsageError
+from ...core import DataError, ModelCard, UsageError
+from ...core.card import METADATA_KEY
 from ...runtime.model import load_model
+from ...runtime.onnx_metadata import read_metadata, write_metadata
 from ...runtime.sources.base import load_cv2
 from ...runtime.synth import open_scene
 from .pictures import unseen
@@ -67,7 +73,7 @@ def matches(frame: Scored, iou: float) -> np.ndarray:
         if row.size and row.max() >= iou:
             free[row.argmax()] = False
             result[k] = 1
-        elif beside.shape[1] and beside[k].max() >= 0.5:
+        elif beside.shape[1] and beside[k].max() >= iou:
             result[k] = -1
     return result
 
@@ -157,6 +163,33 @@ def on_video(
         capture.release()
 
 
+def on_images(model: Any, annotations: Path, images: Path) -> Iterator[Scored]:
+    """The images of a COCO annotation file; its crowds of people are ignored.
+
+    Args:
+        model: The detector.
+        annotations: Instances JSON with a category `person`.
+        images: Folder of the images.
+    """
+    data = json.loads(annotations.read_text(encoding="utf-8"))
+    person = [c["id"] for c in data["categories"] if c["name"] == "person"]
+    rows: Dict[int, List[Any]] = {info["id"]: [] for info in data["images"]}
+    for note in data["annotations"]:
+        if note["category_id"] in person:
+            x, y, width, height = note["bbox"]
+            rows[note["image_id"]].append((bool(note["iscrowd"]), [x, y, x + width, y + height]))
+    for info in data["images"]:
+        image = load_cv2().imread(str(images / info["file_name"]))
+        if image is None:
+            raise DataError(f"{images / info['file_name']} cannot be read as an image")
+        found = model(image)
+        sets = [
+            np.array([box for crowd, box in rows[info["id"]] if crowd == wanted]).reshape(-1, 4)
+            for wanted in (False, True)
+        ]
+        yield Scored(sets[0], sets[1], found.xyxy, found.score)
+
+
 def milliseconds(model: Any, runs: int = 50) -> float:
     """Median wall time of one run of the graph."""
     width, height = model.card.input.size
@@ -178,7 +211,10 @@ def evaluate(
     video: Optional[Path] = None,
     truth: Optional[Path] = None,
     truth_width: Optional[float] = None,
+    annotations: Optional[Path] = None,
+    images: Optional[Path] = None,
     confidence: float = 0.3,
+    stamp: Optional[str] = None,
 ) -> Dict[str, Any]:
     """Measure an ONNX as the runtime uses it.
 
@@ -188,7 +224,9 @@ def evaluate(
         frames: Of each store.
         visible: Least visible share for having to be found.
         video, truth, truth_width: As in `on_video`, to measure on a video instead.
+        annotations, images: As in `on_images`, to measure on images instead.
         confidence: Score from which recall and precision count.
+        stamp: Note the figures in the model's card under this name.
 
     Returns:
         `ap50`, `ap`, `recall`, `precision`, `confidence`, `frames`, `people`, and `infer_ms` on
@@ -200,10 +238,20 @@ def evaluate(
             raise UsageError("a video needs its ground truth", remedy="add --truth gt.txt")
         scored = list(on_video(model, video, truth, truth_width))
         where: Dict[str, Any] = {"video": video.name}
+    elif annotations is not None:
+        if images is None:
+            raise UsageError("annotations need their images", remedy="add --images DIR")
+        scored = list(on_images(model, annotations, images))
+        where = {"images": annotations.name}
     else:
         scored = list(on_stores(model, seeds, frames, visible))
         where = {"seeds": f"{min(seeds)} to {max(seeds)}", "visible": visible}
-    return {**where, **figures(scored, confidence), "infer_ms": round(milliseconds(model), 2)}
+    result = {**where, **figures(scored, confidence)}
+    if stamp is not None:
+        card = ModelCard.from_json(read_metadata(path)[METADATA_KEY])
+        card = dataclasses.replace(card, extra={**card.extra, stamp: result})
+        write_metadata(path, {METADATA_KEY: card.to_json()})
+    return {**result, "infer_ms": round(milliseconds(model), 2)}
 
 
 def _range(text: str) -> Sequence[int]:
@@ -223,7 +271,10 @@ def main(arguments: Optional[Sequence[str]] = None) -> Dict[str, Any]:
     parser.add_argument("--video", type=Path)
     parser.add_argument("--truth", type=Path, help="MOTChallenge rows of the video")
     parser.add_argument("--truth-width", type=float)
+    parser.add_argument("--annotations", type=Path, help="COCO instances JSON")
+    parser.add_argument("--images", type=Path, help="folder of its images")
     parser.add_argument("--confidence", type=float, default=0.3)
+    parser.add_argument("--stamp", help="note the figures in the card under this name")
     options = vars(parser.parse_args(arguments))
     result = evaluate(options.pop("model"), **options)
     print(json.dumps(result, indent=2))

@@ -2,7 +2,7 @@
 
 python -m edgelane.export.zoo.train --out DIR [--minutes N] [--resume]
 
-Renders the pictures into DIR once, trains, and writes `model.onnx`. Seed and number of steps
+Renders the pictures into DIR once, trains, writes `model.onnx` and measures it. Seed and steps
 decide the result; a run that was interrupted goes on with --resume as if it had not been. With
 --minutes the learning rate follows the clock instead, so that the training ends in time.
 """
@@ -213,6 +213,7 @@ def _in_order(batches: Batches, start: int, workers: int) -> Iterator[Any]:
 
 def main(arguments: Optional[Sequence[str]] = None) -> None:
     """Train as the command line says, and export."""
+    from .evaluate import evaluate
     from .ship import ship
 
     parser = argparse.ArgumentParser(
@@ -230,6 +231,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
     training = train(**options)
     print(f"{parameters(training.model)} parameters, {training.step} steps", file=sys.stderr)
     print(ship(options["out"]))
+    print(json.dumps(evaluate(options["out"] / "model.onnx", stamp="unseen_seeds"), indent=2))
 
 
 if __name__ == "__main__":

@@ -219,6 +219,29 @@ def test_average_precision_knows_right_wrong_twice_and_ignored():
     }  # fmt: skip
 
 
+def test_figures_can_be_noted_in_the_card(tmp_path):
+    copy = tmp_path / "model.onnx"
+    copy.write_bytes(STORE_PERSON.read_bytes())
+    result = evaluate(copy, seeds=[3], frames=1, stamp="here")
+    card = ModelCard.from_json(read_metadata(copy)[METADATA_KEY])
+    assert card.extra["here"]["ap50"] == result["ap50"] and card.extra["here"]["seeds"] == "3 to 3"
+    assert card.extra["parameters"] == parameters(Detector())
+
+
+@pytest.mark.data
+def test_images_are_scored_as_the_benchmark_scores_them(data):
+    pytest.importorskip("faster_coco_eval")
+    from edgelane.benchmarks.detector import average_precision as reference
+
+    notes = next((data / "coco" / "annotations").glob("*.json"))
+    images = data / "coco" / "train2017"
+    ours = evaluate(STORE_PERSON, annotations=notes, images=images)
+    with load_model(STORE_PERSON, confidence=0.01) as model:
+        theirs = reference(model, str(notes), str(images))
+    assert ours["ap50"] == pytest.approx(theirs["ap50"], abs=0.005)
+    assert ours["ap"] == pytest.approx(theirs["ap"], abs=0.005)
+
+
 def test_stores_of_the_training_are_not_measured_on():
     with pytest.raises(UsageError, match="for training"):
         evaluate(STORE_PERSON, seeds=[TRAINING_SEEDS], frames=1)

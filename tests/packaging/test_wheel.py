@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = ("core", "runtime", "pipelines", "dashboard", "cli", "benchmarks")
+ROOMS = ("core", "runtime", "pipelines", "export", "dashboard", "cli", "benchmarks")
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +52,11 @@ def test_the_templates_of_the_report_are_in_the_wheel(wheel):
         if p.suffix in (".html", ".css")
     }
     assert wanted and wanted - set(names(wheel)) == set()
+
+
+def test_the_shipped_models_are_in_the_wheel(wheel):
+    wanted = {"edgelane/runtime/models/store_person.onnx", "edgelane/runtime/models/MODEL_CARD.md"}
+    assert wanted - set(names(wheel)) == set()
 
 
 def test_nothing_else_is_in_the_wheel(wheel):

@@ -71,24 +71,54 @@ def assign(
         boxes: `(n, m, 4)` true corners.
         kinds: `(n, m)` 1 to be found, 2 ignored, 0 nobody.
     """
+    count = len(boxes)
     centre = points + 0.5 * steps[:, None]
-    low = centre - boxes[:, :, None, :2]
-    high = boxes[:, :, None, 2:] - centre
-    inside = torch.cat((low, high), -1).amin(-1) > 0  # (n, m, cells)
-    away = (centre - 0.5 * (boxes[:, :, None, :2] + boxes[:, :, None, 2:])).abs().amax(-1)
-    ignored = (inside & (kinds == 2)[:, :, None]).any(1)
-    allowed = (inside | (away < steps)) & (kinds == 1)[:, :, None]
-    iou = overlap(found[:, None], boxes[:, :, None]) * allowed
-    fit = scores[:, None].clamp(min=1e-4).sqrt() * iou.pow(4)
-    best = fit.topk(_CELLS, dim=-1)
-    chosen = torch.zeros_like(fit).scatter_(-1, best.indices, (best.values > 1e-9).float())
-    fit, iou = fit * chosen, iou * chosen
-    # A cell that several want answers for the one it fits best.
-    row = iou.argmax(1)
-    mine = functional.one_hot(row, boxes.shape[1]).transpose(1, 2) * chosen
-    fit, iou = fit * mine, iou * mine
-    quality = fit / fit.amax(-1, keepdim=True).clamp(min=1e-9) * iou.amax(-1, keepdim=True)
-    return Assignment(quality.amax(1), row, ignored)
+    # Only rows that hold somebody: most of the padded ones are empty.
+    image, number = (kinds == 2).nonzero(as_tuple=True)
+    ignored = torch.zeros(count, len(points), device=boxes.device)
+    ignored.index_add_(0, image, _inside(centre, boxes[image, number]).float())
+    image, number = (kinds == 1).nonzero(as_tuple=True)
+    quality, row = torch.zeros_like(scores), torch.zeros_like(scores)
+    if len(image):
+        true = boxes[image, number]
+        allowed = _inside(centre, true)
+        middle = 0.5 * (true[:, :2] + true[:, 2:])
+        near_x = (centre[:, 0] - middle[:, :1]).abs() < steps
+        near_y = (centre[:, 1] - middle[:, 1:]).abs() < steps
+        allowed |= near_x & near_y
+        iou = _table(found, true, image) * allowed
+        fit = scores[image].clamp(min=1e-4).sqrt() * iou.square().square()
+        best = fit.topk(_CELLS, dim=-1)
+        chosen = torch.zeros_like(fit).scatter_(-1, best.indices, (best.values > 1e-9).float())
+        # A cell that several want answers for the one it fits best.
+        iou = iou * chosen
+        where = image[:, None].expand_as(iou)
+        most = torch.zeros_like(scores).scatter_reduce_(0, where, iou, "amax")
+        mine = (iou > 0) & (iou == most[image])
+        fit, iou = fit * mine, iou * mine
+        share = fit / fit.amax(-1, keepdim=True).clamp(min=1e-9)
+        wanted = share * iou.amax(-1, keepdim=True)
+        quality.scatter_reduce_(0, where, wanted, "amax")
+        row.scatter_reduce_(0, where, number[:, None] * mine.float(), "amax")
+    return Assignment(quality, row.long(), ignored > 0)
+
+
+def _inside(centre: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
+    """`(k, cells)`: is the cell's centre within the box?"""
+    x, y = centre.unbind(-1)
+    left, top, right, bottom = boxes[:, :, None].unbind(1)
+    return (x > left) & (x < right) & (y > top) & (y < bottom)
+
+
+def _table(found: torch.Tensor, true: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
+    """`(k, cells)`: how far what each cell found overlaps each of `(k, 4)` true boxes."""
+    ax, ay, bx, by = found.unbind(-1)
+    area = ((bx - ax) * (by - ay))[image]
+    left, top, right, bottom = true[:, :, None].unbind(1)
+    wide = (torch.minimum(bx[image], right) - torch.maximum(ax[image], left)).clamp_(min=0)
+    high = (torch.minimum(by[image], bottom) - torch.maximum(ay[image], top)).clamp_(min=0)
+    shared = wide.mul_(high)
+    return shared / (area + (right - left) * (bottom - top) - shared + 1e-6)
 
 
 def loss_of(

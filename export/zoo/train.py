@@ -28,7 +28,7 @@ from .pictures import render_pictures
 from .samples import Batches
 
 BATCH = 16
-STEPS = 6000
+STEPS = 8000
 RATE = 2e-3
 DECAY = 0.02
 _WARM = 200  # steps until the full rate
@@ -149,7 +149,8 @@ def train(
         minutes: Instead of steps: end after so much training.
         resume: Go on with the checkpoint in `out`.
         workers: Processes that make samples and render.
-        threads: For torch; None is as many as cores.
+        threads: For torch; None is one for each core that makes no samples: two threads that
+            share a core wait for each other.
 
     Raises:
         UsageError: Nothing to resume, or a training is there and `resume` is off.
@@ -159,8 +160,7 @@ def train(
         raise UsageError(f"{checkpoint} is there already", remedy="add --resume, or another --out")
     render_pictures(out / "pictures", stores, max(workers, os.cpu_count() or 1))
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    if threads:
-        torch.set_num_threads(threads)
+    torch.set_num_threads(threads or max((os.cpu_count() or 1) - workers, 1))
     training = Training(seed, device, _quick_bf16(device))
     if resume:
         training.load(checkpoint)
@@ -226,7 +226,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
     parser.add_argument("--minutes", type=float, help="train so long instead of --steps")
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--workers", type=int, default=1, help="processes that make samples")
-    parser.add_argument("--threads", type=int, help="of torch; as many as cores")
+    parser.add_argument("--threads", type=int, help="of torch; the cores that are left")
     options = vars(parser.parse_args(arguments))
     training = train(**options)
     print(f"{parameters(training.model)} parameters, {training.step} steps", file=sys.stderr)

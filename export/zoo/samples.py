@@ -295,12 +295,19 @@ class Batches(Dataset):
         count: Batches in all.
         batch: Samples in each.
         size: `(width, height)` of a sample.
+        stores: Learn from the first so many stores only.
     """
 
     def __init__(
-        self, folder: Path, seed: int, count: int, batch: int, size: Tuple[int, int]
+        self,
+        folder: Path,
+        seed: int,
+        count: int,
+        batch: int,
+        size: Tuple[int, int],
+        stores: int = 10**9,
     ) -> None:
-        self._samples = Samples(Pictures(folder), size)
+        self._samples = Samples(Pictures(folder, stores), size)
         self._seed, self._count, self._batch = seed, count, batch
 
     def __len__(self) -> int:

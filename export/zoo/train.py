@@ -167,15 +167,21 @@ def train(
     if minutes is not None:
         steps = 10**6
     with open(out / "log.jsonl", "a", encoding="utf-8") as log:
-        _run(training, out, steps, minutes, workers, log)
+        batches = Batches(out / "pictures", seed, steps, BATCH, SIZE, stores)
+        _run(training, out, batches, minutes, workers, log)
     training.save(checkpoint)
     return training
 
 
 def _run(
-    training: Training, out: Path, steps: int, minutes: Optional[float], workers: int, log: Any
+    training: Training,
+    out: Path,
+    batches: Batches,
+    minutes: Optional[float],
+    workers: int,
+    log: Any,
 ) -> None:
-    batches = Batches(out / "pictures", training.seed, steps, BATCH, SIZE)
+    steps = len(batches)
     before, started, saved = training.seconds, time.monotonic(), time.monotonic()
     mean_loss = 0.0
     for batch in _in_order(batches, training.step, workers):

@@ -51,6 +51,8 @@ def render_pictures(folder: Path, stores: int, processes: int = 1) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     seeds = range(TRAINING_SEEDS, TRAINING_SEEDS + stores)
     wanted = [(folder, seed) for seed in seeds if not _table(folder, seed).exists()]
+    if not wanted:
+        return
     started = time.monotonic()
     with multiprocessing.get_context("spawn").Pool(max(processes, 1)) as pool:
         for done, _ in enumerate(pool.imap_unordered(_render, wanted), 1):

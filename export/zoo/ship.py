@@ -9,7 +9,7 @@ from ...core import InputSpec, ModelCard, UsageError
 from ..onnx import export_onnx
 from .model import SIZE, Detector, fused, parameters
 
-CONFIDENCE = 0.35
+CONFIDENCE = 0.4
 NMS_IOU = 0.6
 SOURCE = (
     "edgelane, trained from scratch on rendered scenes alone (synth://store, seeds from 1000000), "

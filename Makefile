@@ -8,6 +8,8 @@ PYTHON38 ?= $(shell command -v "$$(ls -d $${PYENV_ROOT:-$$HOME/.pyenv}/versions/
 DEVICE_ROOMS := core runtime pipelines dashboard cli
 DEVICE_TESTS := $(addprefix tests/,$(DEVICE_ROOMS))
 PYTEST_ARGS ?=
+# Training and export are tested where torch is: make test TORCH=torch==2.13.0
+TORCH ?=
 OUT ?= runs/demo
 
 .PHONY: demo test check lint test38 peers clean
@@ -62,6 +64,7 @@ $(VENV)/.demo: $(VENV)/.python pyproject.toml
 	touch $@
 
 $(VENV)/.test: $(VENV)/.python pyproject.toml
+	$(if $(TORCH),$(BIN)/python -m pip install -q "$(TORCH)")
 	$(BIN)/python -m pip install -q -e ".[all]"
 	touch $@ $(VENV)/.demo
 

@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 # What a user needs first, imported when it is asked for: `import edgelane` loads nothing heavy.
 _PUBLIC = {
+    "demo": ".cli.jobs",
     "run": ".cli.jobs",
     "replay": ".cli.jobs",
     "read_events": ".cli.jobs",
@@ -23,7 +24,7 @@ _PUBLIC = {
 }
 
 if TYPE_CHECKING:
-    from .cli.jobs import read_events, replay, run
+    from .cli.jobs import demo, read_events, replay, run
     from .dashboard import write_report
     from .runtime.config import load_config
     from .runtime.doctor import examine
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "check",
+    "demo",
     "examine",
     "load_config",
     "load_model",

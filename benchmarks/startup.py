@@ -1,6 +1,6 @@
 """How long `edgelane --help` takes, as a process from start to end.
 
-    python -m edgelane.benchmarks.startup
+python -m edgelane.benchmarks.startup
 """
 
 import argparse

@@ -10,6 +10,7 @@ from .. import __version__
 from ..core.errors import EdgelaneError, did_you_mean
 
 COMMANDS: Dict[str, str] = {
+    "demo": "Count a rendered store beside its truth: no camera, model or network.",
     "run": "Count what a model sees in a video or camera.",
     "replay": "The same pipeline on recorded detections.",
     "report": "Write the report of a run anew.",

@@ -78,7 +78,7 @@ $(VENV38)/.test: pyproject.toml
 # needs neither of them to track.
 peers: $(VENV)/.test
 	$(BIN)/python -m pip install -q -e ".[peers]"
-	$(BIN)/python -m pip install -q --no-deps norfair==2.3.0
+	$(BIN)/python -m pip install -q --no-deps norfair==2.1.1
 
 clean:
 	rm -rf $(VENV) $(VENV38) build dist *.egg-info

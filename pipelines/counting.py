@@ -259,13 +259,7 @@ class Counting:
         Raises:
             DataError: The bytes are damaged, or of another configuration or version.
         """
-        data = states.decode(state)
-        if data.get("pipeline") != "counting" or data.get("fingerprint") != self._fingerprint:
-            raise DataError(
-                "a state of the counting pipeline does not fit",
-                got="one of another pipeline, version, configuration or picture size",
-                remedy="go on with the configuration it was written with, or start a new folder",
-            )
+        data = states.decode_own(state, "counting", self._fingerprint)
         for name, part in self._parts.items():
             part.load_state(data["parts"][name])
         self._visitors.stitch = not self._following.given

@@ -120,13 +120,7 @@ class Detection:
         Raises:
             DataError: The bytes are damaged, or of another configuration or version.
         """
-        data = states.decode(state)
-        if data.get("pipeline") != "detection" or data.get("fingerprint") != self._fingerprint:
-            raise DataError(
-                "a state of the detection pipeline does not fit",
-                got="one of another pipeline, version, configuration or picture size",
-                remedy="go on with the configuration it was written with, or start a new folder",
-            )
+        data = states.decode_own(state, "detection", self._fingerprint)
         self._events.load_state(data["events"])
         self._following.load_state(data["following"])
         self._table.load_state(data["table"])

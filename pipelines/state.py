@@ -80,3 +80,19 @@ def decode(data: bytes) -> Dict[str, Any]:
     if not isinstance(state, dict):
         raise DataError("a state is no dict", got=type(state).__name__, remedy=remedy)
     return state
+
+
+def decode_own(state: bytes, pipeline: str, fingerprint: str) -> Dict[str, Any]:
+    """As `decode`, of a state that holds `pipeline` and `fingerprint` and must be one's own.
+
+    Raises:
+        DataError: The bytes are damaged, or of another pipeline, configuration or version.
+    """
+    data = decode(state)
+    if data.get("pipeline") != pipeline or data.get("fingerprint") != fingerprint:
+        raise DataError(
+            f"a state of the {pipeline} pipeline does not fit",
+            got="one of another pipeline, version, configuration or picture size",
+            remedy="go on with the configuration it was written with, or start a new folder",
+        )
+    return data

@@ -3,7 +3,16 @@
 from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
-ROOMS = ("core", "runtime", "pipelines", "export", "dashboard", "cli", "benchmarks")
+ROOMS = (
+    "core",
+    "runtime",
+    "pipelines",
+    "calibration",
+    "export",
+    "dashboard",
+    "cli",
+    "benchmarks",
+)
 
 
 class BuildRoom(build_py):

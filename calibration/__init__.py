@@ -1,0 +1,1 @@
+"""From pictures to numbers of fewer bits: ranges, Q/DQ graphs, calibration caches, accuracy."""

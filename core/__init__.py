@@ -2,6 +2,7 @@
 
 from .card import InputSpec, ModelCard
 from .detections import Detections, Tracks
+from .devices import DEVICES, Device, find_device
 from .errors import (
     ConfigError,
     DataError,
@@ -18,9 +19,11 @@ from .frame import Frame
 from .pipeline import Observation, Pipeline
 
 __all__ = [
+    "DEVICES",
     "ConfigError",
     "DataError",
     "Detections",
+    "Device",
     "EdgelaneError",
     "Event",
     "Frame",
@@ -35,4 +38,5 @@ __all__ = [
     "Tracks",
     "UsageError",
     "did_you_mean",
+    "find_device",
 ]

@@ -134,3 +134,47 @@ def probe(backend: Backend, size: Tuple[int, int], where: str) -> Outputs:
             feeds[spec.name] = side_input(spec, size, count)
     outputs = backend.infer(feeds)
     return {k: v[:1] if v.ndim else v for k, v in outputs.items()}
+
+
+def run_pictures(
+    backend: Backend, picture: TensorSpec, size: Tuple[int, int], tensor: np.ndarray
+) -> Outputs:
+    """Run a graph on pictures, as often as it takes where its batch is fixed.
+
+    Args:
+        backend: The graph.
+        picture: Its input, see `picture_input`.
+        size: `(width, height)` of the input.
+        tensor: `(n, …)` of pictures, at least one.
+
+    Returns:
+        Outputs by name, with the pictures along their first axis.
+
+    Raises:
+        ModelError: The graph fails.
+    """
+    count, step = len(tensor), picture.shape[0]
+    if step is None or count == step:
+        return _run(backend, picture, size, tensor)
+    parts = []
+    for start in range(0, count, step):
+        part = tensor[start : start + step]
+        missing = step - len(part)
+        if missing:
+            part = np.concatenate((part, np.zeros((missing, *part.shape[1:]), part.dtype)))
+        outputs = _run(backend, picture, size, part)
+        parts.append({k: v[: step - missing] for k, v in outputs.items()})
+    if len(parts) == 1:
+        return parts[0]
+    return {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
+
+
+def _run(
+    backend: Backend, picture: TensorSpec, size: Tuple[int, int], tensor: np.ndarray
+) -> Outputs:
+    feeds = {picture.name: tensor}
+    if len(backend.inputs) > 1:
+        for spec in backend.inputs:
+            if spec.name != picture.name:
+                feeds[spec.name] = side_input(spec, size, len(tensor))
+    return backend.infer(feeds)

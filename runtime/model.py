@@ -12,7 +12,7 @@ from ..core.card import METADATA_KEY
 from .backends import Backend, open_backend
 from .classes import class_names
 from .decoders import Bound, Family, Request, Rows, Signature, bind_decoder, recognise
-from .graph import Outputs, layout_of, picture_input, probe, side_input, signature_of
+from .graph import Outputs, layout_of, picture_input, probe, run_pictures, signature_of
 from .nms import nms
 from .preprocess import Preprocessor, Transform
 
@@ -47,7 +47,6 @@ class Model:
         self.keep = keep
         self.where = where
         self._picture = picture_input(backend, where)
-        self._batch = self._picture.shape[0]
         self._preprocessor = Preprocessor(card.input, self._picture.dtype)
         self._bound = bound
         self._decode = bound.decode
@@ -91,20 +90,7 @@ class Model:
         """
         if tensor.ndim == 3:
             tensor = tensor[None]
-        count, step = len(tensor), self._batch
-        if step is None or count == step:
-            return self._run(tensor)
-        parts = []
-        for start in range(0, count, step):
-            part = tensor[start : start + step]
-            missing = step - len(part)
-            if missing:
-                part = np.concatenate((part, np.zeros((missing, *part.shape[1:]), part.dtype)))
-            outputs = self._run(part)
-            parts.append({k: v[: step - missing] for k, v in outputs.items()})
-        if len(parts) == 1:
-            return parts[0]
-        return {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
+        return run_pictures(self.backend, self._picture, self.card.input.size, tensor)
 
     @overload
     def postprocess(self, outputs: Outputs, transform: Transform) -> Detections: ...
@@ -151,14 +137,6 @@ class Model:
 
     def __exit__(self, *error: Any) -> None:
         self.close()
-
-    def _run(self, tensor: np.ndarray) -> Outputs:
-        feeds = {self._picture.name: tensor}
-        if len(self.backend.inputs) > 1:
-            for spec in self.backend.inputs:
-                if spec.name != self._picture.name:
-                    feeds[spec.name] = side_input(spec, self.card.input.size, len(tensor))
-        return self.backend.infer(feeds)
 
     def _split(self, outputs: Outputs, transforms: Sequence[Transform]) -> List[Detections]:
         return [

@@ -1,0 +1,49 @@
+"""How right a pose net is where the boxes are given: OKS average precision and PCK.
+
+python -m edgelane.benchmarks.pose --model M --images DIR --labels DIR [--json]
+"""
+
+import argparse
+import json
+import sys
+from typing import Any, Dict, Optional, Sequence
+
+from ..calibration.accuracy.poses import pose_accuracy
+from ..core import EdgelaneError
+from ..runtime.pose import REFINEMENTS, load_pose
+
+
+def main(arguments: Optional[Sequence[str]] = None) -> Dict[str, Any]:
+    """Measure what the command line asks for and print it."""
+    parser = argparse.ArgumentParser(
+        prog="python -m edgelane.benchmarks.pose", description=str(__doc__).split("\n")[0]
+    )
+    parser.add_argument("--model", required=True, help="ONNX of a net that takes one person")
+    parser.add_argument("--images", required=True, help="folder of pictures")
+    parser.add_argument(
+        "--labels",
+        required=True,
+        help="folder of text files (class cx cy w h, then x y v a point), or a COCO JSON",
+    )
+    parser.add_argument("--refine", choices=sorted(REFINEMENTS), help="instead of the model's")
+    parser.add_argument("--padding", type=float, help="of the crops, instead of the model's")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args(arguments)
+    given = {"refine": options.refine, "padding": options.padding}
+    settings = {name: value for name, value in given.items() if value is not None}
+    with load_pose(options.model, settings=settings) as model:
+        result = pose_accuracy(model, options.images, options.labels)
+    if options.json:
+        print(json.dumps(result, indent=2))
+    else:
+        for key, value in result.items():
+            print(f"{key:<12} {value:.3f}" if isinstance(value, float) else f"{key:<12} {value}")
+    return result
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except EdgelaneError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)

@@ -7,8 +7,11 @@ import numpy as np
 
 from ..core import Frame
 from .backends import TensorSpec
+from .cuda.simulated import SimulatedCuda
 from .loop import Clock
 from .sources import Source
+
+__all__ = ["FakeBackend", "FakeClock", "FakeSource", "SimulatedCuda"]
 
 Arrays = Dict[str, np.ndarray]
 

@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
-HERE = str(Path(__file__).resolve().parent)
-if HERE not in sys.path:
-    sys.path.insert(0, HERE)
+HERE = Path(__file__).resolve().parent
+for folder in (HERE, HERE.parent / "fakes"):
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))

@@ -1,0 +1,291 @@
+"""Runs a float graph and looks at every activation in it.
+
+Memory stays flat: one batch of pictures at a time, and of a large graph only some tensors at a
+time. A graph whose activations are larger than a budget is run in parts, each of which gives out
+other tensors, so a batch is computed more than once, but never held whole.
+"""
+
+import hashlib
+import tempfile
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
+
+import numpy as np
+
+from ..core import DataError, MissingDependency, ModelError
+from .graph import EXTERNAL_LIMIT, Graph, load_onnx, read_model, write_model
+from .histograms import magnitudes
+from .store import Activation, Statistics
+
+BUDGET = 64 << 20
+"""Bytes of activations that are held at a time, unless one alone is larger."""
+
+_FLOATS = {"tensor(float)", "tensor(float16)", "tensor(double)"}
+_QUANTISED = {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearConv"}
+
+
+def collect(
+    model: Union[Any, str, Path],
+    batches: Iterable[Mapping[str, np.ndarray]],
+    *,
+    names: Optional[Sequence[str]] = None,
+    tensors: Optional[Iterable[str]] = None,
+    threads: Optional[int] = None,
+    budget: int = BUDGET,
+    progress: Optional[Callable[[int], None]] = None,
+) -> Statistics:
+    """Statistics of every float activation of a graph: its inputs and what its nodes compute.
+
+    What depends on no input (weights, folded constants) is no activation and is left out.
+
+    Args:
+        model: A `ModelProto`, or the path of an ONNX file; not quantised yet.
+        batches: Arrays by input name, one mapping a run. Taken one by one, each let go of before
+            the next.
+        names: What the pictures are called, in order, for errors; may grow while `batches` is
+            read.
+        tensors: Look at these only.
+        threads: Threads of onnxruntime; None for one a core, at most four.
+        budget: Bytes of activations held at a time.
+        progress: Called with the number of pictures done.
+
+    Raises:
+        ModelError: The graph is quantised already, has control flow, or does not run.
+        DataError: There is no batch, or an activation is not finite.
+        MissingDependency: onnx or onnxruntime is not installed.
+    """
+    if isinstance(model, (str, Path)):
+        model = read_model(model)
+    graph = Graph(model)
+    for node in graph.nodes:
+        if node.op_type in _QUANTISED:
+            raise ModelError(
+                f"the model is quantised already, at {node.name or node.output[0]!r}",
+                got=node.op_type,
+                expected="a float model",
+                remedy="calibrate the model that it was made from",
+            )
+    wanted = activations(graph)
+    if tensors is not None:
+        chosen = set(tensors)
+        wanted = [name for name in wanted if name in chosen]
+    run = None
+    found: Dict[str, Activation] = {}
+    seen = 0
+    digest = hashlib.sha256()
+    for feeds in batches:
+        count = len(next(iter(feeds.values())))
+        for name in sorted(feeds):
+            digest.update(np.ascontiguousarray(feeds[name]).data)
+        if run is None:
+            run = _Runner(graph, wanted, feeds, threads, budget)
+        known = [names[i] if names and i < len(names) else "" for i in range(seen, seen + count)]
+        for tensor, value in run(feeds):
+            _look(found, tensor, value, seen, known)
+        seen += count
+        if progress is not None:
+            progress(seen)
+    if run is None:
+        raise DataError("there is no picture to calibrate with")
+    ordered = {name: found[name] for name in wanted if name in found}
+    return Statistics(ordered, model=hash_model(model), inputs=digest.hexdigest(), images=seen)
+
+
+def activations(graph: Graph) -> List[str]:
+    """Names of the tensors that depend on an input, inputs first, in the graph's order."""
+    live = dict.fromkeys(graph.inputs)
+    for node in graph.nodes:
+        if any(name in live for name in node.input):
+            live.update(dict.fromkeys(name for name in node.output if name))
+    return list(live)
+
+
+def hash_model(model: Any) -> str:
+    """Hash of what a model computes: its graph and operators, not its card and other notes."""
+    bare = type(model)()
+    bare.CopyFrom(model)
+    del bare.metadata_props[:]
+    bare.doc_string = bare.producer_name = bare.producer_version = ""
+    digest = hashlib.sha256()
+    # Weights apart from the rest: one message of more than 2 GB cannot be written.
+    for tensor in bare.graph.initializer:
+        digest.update(tensor.raw_data)
+        tensor.ClearField("raw_data")
+    digest.update(bare.SerializeToString(deterministic=True))
+    return digest.hexdigest()
+
+
+def _look(
+    found: Dict[str, Activation],
+    name: str,
+    value: np.ndarray,
+    seen: int,
+    pictures: Sequence[str],
+) -> None:
+    if not value.size:
+        return
+    if value.dtype != np.float32 or not value.flags.c_contiguous:
+        value = np.ascontiguousarray(value, np.float32)
+    low, high, channels = magnitudes(value)
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise _not_finite(name, value, pictures)
+    known = found.get(name)
+    if known is None:
+        known = found[name] = Activation(name, low, high, 0, channels)
+    else:
+        known.minimum, known.maximum = min(known.minimum, low), max(known.maximum, high)
+        if known.channels is not None:
+            if channels is None or channels.shape != known.channels.shape:
+                known.channels = None
+            else:
+                np.maximum(known.channels, channels, out=known.channels)
+    known.count += value.size
+    known.histogram.add(value, max(abs(low), abs(high)), seen)
+
+
+def _not_finite(name: str, value: np.ndarray, pictures: Sequence[str]) -> DataError:
+    guilty = 0
+    if value.ndim and len(value) == len(pictures):
+        bad = ~np.isfinite(value.reshape(len(value), -1)).all(axis=1)
+        guilty = int(np.flatnonzero(bad)[0])
+    picture = pictures[guilty] if pictures else ""
+    kind = "NaN" if np.isnan(value).any() else "infinity"
+    return DataError(
+        f"the activation {name!r} is not finite" + (f" on {picture}" if picture else ""),
+        got=kind,
+        expected="numbers, or nothing can be calibrated",
+        remedy="check the model in floating point, and what its input is scaled to",
+    )
+
+
+class _Runner:
+    """Runs the graph in as many parts as the budget asks for."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        wanted: Sequence[str],
+        feeds: Mapping[str, np.ndarray],
+        threads: Optional[int],
+        budget: int,
+    ) -> None:
+        self.inputs = [name for name in graph.inputs if name in set(wanted)]
+        computed = [name for name in wanted if name not in set(graph.inputs)]
+        sizes = _sizes(graph, feeds)
+        self.parts: List[Tuple[Any, List[str]]] = []
+        for part in _split(computed, sizes, budget):
+            session = _session(graph.model, part, threads)
+            floats = [o.name for o in session.get_outputs() if o.type in _FLOATS]
+            if floats:
+                self.parts.append((session, floats))
+
+    def __call__(self, feeds: Mapping[str, np.ndarray]):
+        for name in self.inputs:
+            value = feeds.get(name)
+            if value is not None and (value.dtype.kind == "f"):
+                yield name, value
+        for session, names in self.parts:
+            try:
+                values = session.run(names, dict(feeds))
+            except Exception as error:  # onnxruntime's errors share no base but Exception
+                shapes = ", ".join(f"{k} {list(v.shape)} {v.dtype}" for k, v in feeds.items())
+                raise ModelError(
+                    "the model failed while it was calibrated",
+                    got=f"{shapes} ({str(error).strip().splitlines()[0][:200]})",
+                ) from None
+            values.reverse()
+            for name in names:
+                yield name, values.pop()  # let go of one after the other
+
+
+def _sizes(graph: Graph, feeds: Mapping[str, np.ndarray]) -> Dict[str, int]:
+    """Bytes of each tensor for a batch of this shape, as far as inference knows; else 0."""
+    onnx = load_onnx()
+    model = type(graph.model)()
+    model.CopyFrom(graph.model)
+    for info in model.graph.input:
+        if info.name in feeds:
+            kind = onnx.helper.np_dtype_to_tensor_dtype(feeds[info.name].dtype)
+            info.CopyFrom(
+                onnx.helper.make_tensor_value_info(info.name, kind, feeds[info.name].shape)
+            )
+    del model.graph.value_info[:]
+    for info in model.graph.output:
+        info.type.tensor_type.ClearField("shape")
+    known = Graph(model)
+    sizes = {}
+    for name in activations(graph):
+        shape = known.shape(name)
+        axes = [n for n in shape or () if n is not None]
+        sizes[name] = 4 * int(np.prod(axes)) if shape and len(axes) == len(shape) else 0
+    return sizes
+
+
+def _split(names: Sequence[str], sizes: Mapping[str, int], budget: int) -> List[List[str]]:
+    """Parts of about the same size, in the graph's order, each within the budget if it can be."""
+    count = -(-sum(sizes[n] for n in names) // budget) or 1
+    share = sum(sizes[n] for n in names) / count
+    parts: List[List[str]] = [[]]
+    held = 0
+    for name in names:
+        if parts[-1] and held and held + sizes[name] > max(share, 1):
+            parts.append([])
+            held = 0
+        parts[-1].append(name)
+        held += sizes[name]
+    return [part for part in parts if part]
+
+
+def _session(model: Any, outputs: Sequence[str], threads: Optional[int]) -> Any:
+    """onnxruntime on the part of the graph that computes these tensors."""
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise MissingDependency(
+            "onnxruntime is not installed, and calibration runs the model with it",
+            got=str(error),
+            remedy="run: pip install 'edgelane[cpu]'",
+        ) from None
+    onnx = load_onnx()
+    part = type(model)()
+    part.CopyFrom(model)
+    del part.graph.output[:]
+    for name in outputs:  # without a type: onnxruntime finds it out
+        part.graph.output.append(onnx.ValueInfoProto(name=name))
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = threads or min(_cores(), 4)
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Every tensor is given out, so there is nothing to fuse; memory that is reused by an arena
+    # would only be held longer.
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.enable_cpu_mem_arena = False
+    options.enable_mem_pattern = False
+    providers = ["CPUExecutionProvider"]
+    try:
+        if part.ByteSize() <= EXTERNAL_LIMIT:
+            return onnxruntime.InferenceSession(
+                part.SerializeToString(), options, providers=providers
+            )
+        with tempfile.TemporaryDirectory(prefix="edgelane-") as folder:
+            path = Path(folder) / "part.onnx"
+            write_model(part, path)
+            return onnxruntime.InferenceSession(str(path), options, providers=providers)
+    except (OSError, ModelError):
+        raise
+    except Exception as error:
+        raise ModelError(
+            f"the model cannot be run by onnxruntime {onnxruntime.__version__}",
+            got=str(error).strip().splitlines()[0][:300],
+            remedy="export it with standard operators, or update onnxruntime",
+        ) from None
+
+
+def _cores() -> int:
+    import os
+
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on this platform
+        return os.cpu_count() or 1

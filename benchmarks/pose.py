@@ -8,7 +8,7 @@ import json
 import sys
 from typing import Any, Dict, Optional, Sequence
 
-from ..calibration.accuracy.poses import pose_accuracy
+from ..calibration.accuracy.poses import evaluate_poses, load_poses
 from ..core import EdgelaneError
 from ..runtime.pose import REFINEMENTS, load_pose
 
@@ -32,7 +32,9 @@ def main(arguments: Optional[Sequence[str]] = None) -> Dict[str, Any]:
     given = {"refine": options.refine, "padding": options.padding}
     settings = {name: value for name, value in given.items() if value is not None}
     with load_pose(options.model, settings=settings) as model:
-        result = pose_accuracy(model, options.images, options.labels)
+        pictures = load_poses(options.images, options.labels, len(model.skeleton))
+        evaluation = evaluate_poses(model, pictures)
+    result: Dict[str, Any] = {"pictures": len(evaluation.pictures), **evaluation.scores}
     if options.json:
         print(json.dumps(result, indent=2))
     else:

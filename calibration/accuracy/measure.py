@@ -88,4 +88,12 @@ def _classifier(
     return evaluate_labels(Classifier(path), dataset, progress=progress)
 
 
-_METRICS = {"detect": _detector, "classify": _classifier}
+def _poses(
+    path: str, dataset: Dataset, threads: Optional[int], progress: Progress, options: Dict[str, Any]
+) -> Evaluation:
+    from .poses import evaluate_poses
+
+    return evaluate_poses(path, dataset, threads, progress, options)
+
+
+_METRICS = {"detect": _detector, "classify": _classifier, "pose": _poses}

@@ -1,25 +1,24 @@
 """How right poses are: average precision by object keypoint similarity (OKS), and PCK.
 
-Sources: COCO's key point evaluation, whose figures `oks_ap` gives; Yang and Ramanan, Articulated
+Sources: COCO's key point evaluation (Lin et al. 2014); Yang and Ramanan, Articulated
 Human Detection with Flexible Mixtures of Parts, 2013, for PCK.
 """
 
 from dataclasses import dataclass
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ...core import DataError
+from .evaluation import Evaluation
+from .matching import match
+from .precision import Matches, mean
 
-THRESHOLDS = np.linspace(0.5, 0.95, 10)
-RECALLS = np.linspace(0, 1, 101)
 MOST = 20
 """Poses of a picture that count, best first."""
-AREAS: Dict[str, Tuple[float, float]] = {
-    "ap": (0.0, 1e10),
-    "ap_medium": (32.0**2, 96.0**2),
-    "ap_large": (96.0**2, 1e10),
-}
+SIZES = ("all", "medium", "large")
+AREAS = np.array([[0, 1e10], [32**2, 96**2], [96**2, 1e10]], float)
+"""Least and greatest area in square pixels of each range of size; small people are not labelled."""
 AREA_OF_BOX = 0.53
 """A person's area as a share of its box, where labels have no masks."""
 
@@ -68,6 +67,11 @@ class PoseTruth:
     def __len__(self) -> int:
         return len(self.xyxy)
 
+    def select(self, rows: np.ndarray) -> "PoseTruth":
+        """The poses that a boolean mask or an index array picks."""
+        area, crowd = np.asarray(self.area), np.asarray(self.crowd)
+        return PoseTruth(self.keypoints[rows], self.xyxy[rows], area[rows], crowd[rows])
+
     @property
     def ignored(self) -> np.ndarray:
         """`(n,)` bool: no mistake to find or to miss, as a crowd or without a labelled point."""
@@ -114,139 +118,96 @@ def oks(truth: PoseTruth, keypoints: np.ndarray, sigmas: Sequence[float]) -> np.
     return (np.exp(-distance) * counted).sum(axis=2) / counted.sum(axis=1)
 
 
-def oks_ap(
-    truths: Sequence[PoseTruth], found: Sequence[PoseFound], sigmas: Sequence[float]
-) -> Dict[str, float]:
-    """COCO's average precision of poses over pictures; the same as pycocotools'.
+def score_poses(
+    truths: Sequence[PoseTruth],
+    found: Sequence[PoseFound],
+    sigmas: Sequence[float],
+    pictures: Optional[Sequence[str]] = None,
+    notes: Sequence[str] = (),
+) -> Evaluation:
+    """Judge poses as COCO's evaluation of key points does; the figures are pycocotools'.
 
     Args:
         truths: The labels, picture by picture.
         found: What was found in the same pictures. The best 20 of a picture count.
         sigmas: One a point, see `runtime.pose.Skeleton`.
+        pictures: Names of the pictures; numbers unless given.
+        notes: What a reader should know.
 
     Returns:
-        `ap` (OKS of 0.50 to 0.95), `ap50`, `ap75`, `ap_medium`, `ap_large`, and `ar`, the
-        recall; -1 where there is nothing to find. `poses` and `pictures` are counts.
+        Scores `OKS_AP` (OKS of 0.50 to 0.95), `OKS_AP50`, `OKS_AP75`, `OKS_AR`, and
+        `OKS_AP_medium` and `OKS_AP_large` where such poses are labelled. All but the last three
+        can be redrawn.
 
     Raises:
-        DataError: Numbers of pictures or points that differ.
+        DataError: Numbers of pictures or points that differ, or poses that are not finite.
     """
-    if len(truths) != len(found):
-        raise DataError(
-            "poses must be found in as many pictures as are labelled",
-            got=len(found),
-            expected=len(truths),
-        )
-    pictures = [_Picture(t, f, sigmas) for t, f in zip(truths, found)]
-    result: Dict[str, float] = {}
-    for name, limits in AREAS.items():
-        precision, recall = _accumulate([p.match(limits) for p in pictures])
-        result[name] = _mean(precision)
-        if name == "ap":
-            result["ap50"], result["ap75"] = _mean(precision[0]), _mean(precision[5])
-            result["ar"] = _mean(recall)
-    result["poses"] = int(sum((~t.ignored).sum() for t in truths))
-    result["pictures"] = len(truths)
-    return result
-
-
-class _Match(NamedTuple):
-    """One picture: `(d,)` scores, `(10, d)` whether each found pose is right and whether it is
-    not to be counted, and how many poses there are to find."""
-
-    score: np.ndarray
-    right: np.ndarray
-    uncounted: np.ndarray
-    wanted: int
-
-
-class _Picture:
-    """A picture's poses, best first, with their similarities."""
-
-    def __init__(self, truth: PoseTruth, found: PoseFound, sigmas: Sequence[float]) -> None:
-        points = np.asarray(found.keypoints, np.float64)
-        score = np.asarray(found.score, np.float64)
-        if points.size == 0:
-            points = points.reshape(0, len(sigmas), 3)
-        if points.ndim != 3 or len(points) != len(score):
-            raise DataError(
-                "found poses must be x, y for each point, and a score each",
-                got=f"{points.shape} and {score.shape}",
-                expected="(m, k, 3) and (m,)",
-            )
-        if not np.isfinite(points[..., :2]).all() or not np.isfinite(score).all():
-            raise DataError("found poses must be finite numbers")
-        order = np.argsort(-score, kind="stable")[:MOST]
-        self.truth = truth
-        self.score, points = score[order], points[order]
+    _check_pictures(truths, found)
+    matches = Matches(len(truths), 1, SIZES)
+    for number, (truth, poses) in enumerate(zip(truths, found)):
+        points, score = _best(poses, len(sigmas))
         # COCO takes the box around a found pose for its size.
         extent = np.ptp(points[..., :2], axis=1) if len(points) else np.zeros((0, 2))
-        self.area = extent.prod(axis=1)
-        self.alike = oks(truth, points, sigmas)
-
-    def match(self, limits: Tuple[float, float]) -> _Match:
-        """Found poses take, best first, the free labelled pose that is most alike. One that is
-        to be ignored is taken only where no other fits."""
-        low, high = limits
-        truth, count = self.truth, len(self.score)
-        area, crowd = np.asarray(truth.area), np.asarray(truth.crowd)
-        ignored = truth.ignored | (area < low) | (area > high)
-        right = np.zeros((len(THRESHOLDS), count), bool)
-        uncounted = np.zeros((len(THRESHOLDS), count), bool)
-        outside = (self.area < low) | (self.area > high)
-        for t, threshold in enumerate(THRESHOLDS):
-            least = min(threshold, 1 - 1e-10)
-            free = np.ones(len(truth), bool)
-            for row in range(count):
-                fits = free & (self.alike[row] >= least)
-                among = fits & ~ignored
-                chosen = _last_best(self.alike[row], among if among.any() else fits)
-                if chosen is None:
-                    uncounted[t, row] = outside[row]
-                    continue
-                free[chosen] = crowd[chosen]
-                uncounted[t, row] = ignored[chosen]
-                right[t, row] = not ignored[chosen]
-        return _Match(self.score, right, uncounted, int((~ignored).sum()))
+        low, high = AREAS[:, :1], AREAS[:, 1:]
+        area, own = np.asarray(truth.area), extent.prod(axis=1)
+        unjudged = truth.ignored | (area < low) | (area > high)
+        outside = (own < low) | (own > high)
+        outcome = match(oks(truth, points, sigmas), unjudged, np.asarray(truth.crowd), outside)
+        matches.add(number, 0, score, outcome, (~unjudged).sum(axis=1))
+    names = tuple(str(n) for n in (range(len(truths)) if pictures is None else pictures))
+    return Evaluation("OKS_AP", _scores(matches), names, _Redraw(matches), tuple(notes))
 
 
-def _last_best(values: np.ndarray, among: np.ndarray) -> Optional[int]:
-    """The index of the largest value; of equal ones the last, as COCO's evaluation takes it."""
-    places = np.flatnonzero(among)
-    if not len(places):
-        return None
-    few = values[places][::-1]
-    return int(places[::-1][few.argmax()])
+def oks_ap(
+    truths: Sequence[PoseTruth], found: Sequence[PoseFound], sigmas: Sequence[float]
+) -> Dict[str, float]:
+    """The scores of `score_poses` alone, by name."""
+    return score_poses(truths, found, sigmas).scores
 
 
-def _accumulate(matches: List[_Match]) -> Tuple[np.ndarray, np.ndarray]:
-    """`(10, 101)` precision at each recall and `(10,)` recall, -1 without anything to find."""
-    precision = np.full((len(THRESHOLDS), len(RECALLS)), -1.0)
-    recall = np.full(len(THRESHOLDS), -1.0)
-    wanted = sum(m.wanted for m in matches)
-    if not wanted:
-        return precision, recall
-    order = np.argsort(-np.concatenate([m.score for m in matches]), kind="stable")
-    right = np.concatenate([m.right for m in matches], axis=1)[:, order]
-    uncounted = np.concatenate([m.uncounted for m in matches], axis=1)[:, order]
-    for t in range(len(THRESHOLDS)):
-        hits = np.cumsum(right[t]).astype(np.float64)
-        misses = np.cumsum(~right[t] & ~uncounted[t]).astype(np.float64)
-        reached = hits / wanted
-        exact = hits / (hits + misses + np.spacing(1))
-        recall[t] = reached[-1] if len(reached) else 0
-        # Precision never rises with recall.
-        exact = np.maximum.accumulate(exact[::-1])[::-1]
-        place = np.searchsorted(reached, RECALLS, side="left")
-        there = place < len(exact)
-        precision[t] = 0
-        precision[t, there] = exact[place[there]]
-    return precision, recall
+def _best(found: PoseFound, points: int) -> Tuple[np.ndarray, np.ndarray]:
+    """The poses of a picture that count, best first."""
+    poses = np.asarray(found.keypoints, np.float64)
+    score = np.asarray(found.score, np.float64)
+    if poses.size == 0:
+        poses = poses.reshape(0, points, 3)
+    if poses.ndim != 3 or len(poses) != len(score):
+        raise DataError(
+            "found poses must be x, y for each point, and a score each",
+            got=f"{poses.shape} and {score.shape}",
+            expected="(m, k, 3) and (m,)",
+        )
+    if not np.isfinite(poses[..., :2]).all() or not np.isfinite(score).all():
+        raise DataError("found poses must be finite numbers")
+    order = np.argsort(-score, kind="stable")[:MOST]
+    return poses[order], score[order]
 
 
-def _mean(values: np.ndarray) -> float:
-    known = values[values > -1]
-    return float(known.mean()) if known.size else -1.0
+def _scores(matches: Matches) -> Dict[str, float]:
+    curve = matches.curve(most=MOST)
+    scores = {name: float(v[0]) for name, v in _precisions(matches, curve.precision).items()}
+    scores["OKS_AR"] = float(mean(curve.recall)[0])
+    for size, name in enumerate(SIZES[1:], 1):
+        if matches.truths(size).any():
+            value = mean(matches.curve(size=size, most=MOST).precision)
+            scores[f"OKS_AP_{name}"] = float(value[0])
+    return scores
+
+
+def _precisions(matches: Matches, precision: np.ndarray) -> Dict[str, np.ndarray]:
+    parts = {"OKS_AP": precision}
+    for step, least in enumerate(matches.thresholds):
+        if round(least, 2) in (0.5, 0.75):
+            parts[f"OKS_AP{round(100 * least)}"] = precision[:, step : step + 1]
+    return {name: mean(values) for name, values in parts.items()}
+
+
+class _Redraw:
+    def __init__(self, matches: Matches) -> None:
+        self._matches = matches
+
+    def __call__(self, weights: np.ndarray) -> Dict[str, np.ndarray]:
+        return _precisions(self._matches, self._matches.curve(weights, most=MOST).precision)
 
 
 def pck(
@@ -269,12 +230,7 @@ def pck(
     """
     right: Any = 0
     total: Any = 0
-    if len(truths) != len(found):
-        raise DataError(
-            "poses must be found in as many pictures as are labelled",
-            got=len(found),
-            expected=len(truths),
-        )
+    _check_pictures(truths, found)
     for truth, pose in zip(truths, found):
         points = np.asarray(pose.keypoints, np.float64)
         if len(points) != len(truth):
@@ -298,6 +254,15 @@ def pck(
         "points": count,
         "by_point": np.atleast_1d(each).tolist() if count else [],
     }
+
+
+def _check_pictures(truths: Sequence[Any], found: Sequence[Any]) -> None:
+    if len(truths) != len(found):
+        raise DataError(
+            "poses must be found in as many pictures as are labelled",
+            got=len(found),
+            expected=len(truths),
+        )
 
 
 def _check(found: int, labelled: int, sigmas: int) -> None:

@@ -2,15 +2,16 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
 from ...core import DataError
-from ...runtime.pose import PoseModel, pose_score
+from ...runtime.pose import PoseModel, load_pose, pose_score
 from ...runtime.sources.base import load_cv2
-from .dataset import Picture, load_coco
-from .oks import PoseFound, PoseTruth, oks_ap, pck
+from .dataset import Dataset, Picture, load_coco
+from .evaluation import Evaluation
+from .oks import PoseFound, PoseTruth, pck, score_poses
 
 PathLike = Union[str, Path]
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
@@ -21,10 +22,12 @@ class PosePicture:
     """One picture with labelled poses; nothing is read until `read` is called.
 
     Attributes:
+        name: Its id, or the name of its file without the ending.
         path: Its file.
         load: Gives the picture `(h, w, 3)` uint8 BGR and the labels in its pixels.
     """
 
+    name: str
     path: Path
     load: Callable[[], Tuple[np.ndarray, PoseTruth]]
 
@@ -59,19 +62,26 @@ def load_poses(images: PathLike, labels: PathLike, points: int = 17) -> Tuple[Po
     if not source.exists():
         raise DataError(f"there are no labels {source}", expected="a folder or a COCO JSON")
     if not source.is_dir():
-        dataset = load_coco(source, folder)
-        return tuple(PosePicture(p.path, _coco_loader(p, source, points)) for p in dataset.pictures)
+        return poses_of(load_coco(source, folder), points)
     found = []
     for path in sorted(folder.iterdir()):
         text = source / f"{path.stem}.txt"
         if path.suffix.lower() in SUFFIXES and text.is_file():
-            found.append(PosePicture(path, _text_loader(path, text, points)))
+            found.append(PosePicture(path.stem, path, _text_loader(path, text, points)))
     if not found:
         raise DataError(
             f"no picture in {folder} has its labels in {source}",
             expected="a .txt of the same name as the picture",
         )
     return tuple(found)
+
+
+def poses_of(dataset: Dataset, points: int = 17) -> Tuple[PosePicture, ...]:
+    """The labelled poses of a COCO dataset; its pictures in its order."""
+    return tuple(
+        PosePicture(str(p.id), p.path, _coco_loader(p, dataset.name, points))
+        for p in dataset.pictures
+    )
 
 
 def _text_loader(path: Path, text: Path, points: int) -> Callable[[], Tuple[np.ndarray, PoseTruth]]:
@@ -125,7 +135,7 @@ def read_pose_text(path: PathLike, size: Tuple[int, int], points: int = 17) -> P
 
 
 def _coco_loader(
-    picture: Picture, source: Path, points: int
+    picture: Picture, source: str, points: int
 ) -> Callable[[], Tuple[np.ndarray, PoseTruth]]:
     def load() -> Tuple[np.ndarray, PoseTruth]:
         return picture.read(), _coco_truth(picture, source, points)
@@ -133,7 +143,7 @@ def _coco_loader(
     return load
 
 
-def _coco_truth(picture: Picture, source: Path, points: int) -> PoseTruth:
+def _coco_truth(picture: Picture, source: str, points: int) -> PoseTruth:
     labelled = [a for a in picture.annotations if a.get("keypoints") is not None]
     keypoints = np.zeros((len(labelled), points, 3))
     boxes = np.zeros((len(labelled), 4))
@@ -188,41 +198,56 @@ def pose_crops(
             yield {model.input_name: tensor[row : row + 1]}
 
 
-def pose_accuracy(model: PoseModel, images: PathLike, labels: PathLike) -> Dict[str, Any]:
-    """How right a net is where the boxes are given: OKS AP and PCK.
+def evaluate_poses(
+    model: Union[PathLike, PoseModel],
+    pictures: Union[Dataset, Sequence[PosePicture]],
+    threads: Optional[int] = None,
+    progress: Optional[Callable[[int, int], None]] = None,
+    options: Optional[Dict[str, Any]] = None,
+) -> Evaluation:
+    """Judge a net where the boxes are given.
 
     Args:
-        model: The net.
-        images: Folder of pictures.
-        labels: See `load_poses`.
+        model: ONNX file, or a `PoseModel`.
+        pictures: A COCO dataset of key points, or what `load_poses` gives.
+        threads: Threads for one run of a model that is loaded here.
+        progress: Called with the number of pictures done and all.
+        options: As for `load_pose`, for a model that is loaded here.
 
     Returns:
-        What `oks_ap` gives, and `pck` at a fifth of the box's longer side.
+        What `score_poses` gives, and `PCK` at a fifth of the box's longer side.
 
     Raises:
-        DataError: As `load_poses` and `PosePicture.read`, or the skeleton has no sigmas.
+        DataError: A picture or its labels cannot be read, none is labelled, or the skeleton has
+            no sigmas.
+        ModelError: The model cannot be loaded.
     """
+    if not isinstance(model, PoseModel):
+        with load_pose(model, threads=threads, **(options or {})) as loaded:
+            return evaluate_poses(loaded, pictures, progress=progress)
     sigmas = model.skeleton.sigmas
     if not sigmas:
         raise DataError(
             "the skeleton has no sigmas, and OKS measures with them",
             remedy="put skeleton.sigmas into the model's card",
         )
+    notes: Tuple[str, ...] = ()
+    if isinstance(pictures, Dataset):
+        notes = pictures.notes()
+        pictures = poses_of(pictures, len(model.skeleton))
     truths: List[PoseTruth] = []
     found: List[PoseFound] = []
-    for picture in load_poses(images, labels, len(model.skeleton)):
+    for number, picture in enumerate(pictures, 1):
         image, truth = picture.read()
-        solid = _solid(truth)
-        if not solid.all():
-            truth = PoseTruth(
-                truth.keypoints[solid],
-                truth.xyxy[solid],
-                np.asarray(truth.area)[solid],
-                np.asarray(truth.crowd)[solid],
-            )
+        truth = truth.select(_solid(truth))
         poses = model(image, truth.xyxy)
         truths.append(truth)
         found.append(PoseFound(poses, pose_score(poses)))
-    result: Dict[str, Any] = oks_ap(truths, found, sigmas)
-    result["pck"] = pck(truths, found)["pck"]
-    return result
+        if progress:
+            progress(number, len(pictures))
+    if all(truth.ignored.all() for truth in truths):
+        raise DataError("no picture has a labelled pose", got=f"{len(truths)} pictures")
+    names = [picture.name for picture in pictures]
+    evaluation = score_poses(truths, found, sigmas, names, notes)
+    evaluation.scores["PCK"] = pck(truths, found)["pck"]
+    return evaluation

@@ -1,0 +1,1 @@
+"""Latency of a network on a Jetson that is not on the desk, from its graph."""

@@ -17,7 +17,7 @@ from .graph import EXTERNAL_LIMIT, Graph, load_onnx, read_model, write_model
 from .histograms import magnitudes
 from .store import Activation, Statistics
 
-BUDGET = 64 << 20
+BUDGET = 192 << 20
 """Bytes of activations that are held at a time, unless one alone is larger."""
 
 _FLOATS = {"tensor(float)", "tensor(float16)", "tensor(double)"}

@@ -112,6 +112,7 @@ def table(models: List[Dict[str, Any]]) -> List[str]:
     widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
     lines = ["  ".join(c.ljust(w) for c, w in zip(row, widths)).rstrip() for row in rows]
     lines += ["", *(f"[{n}] {source}" for n, source in enumerate(sources, 1))]
+    lines += ["", "store-person ships: small, trained on rendered stores alone, for trying out"]
     return lines + (["", *notes] if notes else [])
 
 

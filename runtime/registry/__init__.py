@@ -7,10 +7,11 @@ import msgspec
 
 from ...core import ConfigError, did_you_mean
 from ..config import resolve_path
+from ..models import SHIPPED
 from ..progress import Progress
 from .download import Report
 from .entries import Entry, PathLike, find_entry, load_entries
-from .store import Fetched, begun, cache_folder, cached, copy_to, fetch
+from .store import Fetched, begun, cache_folder, cached, copy_to, fetch, sha256_of
 
 __all__ = [
     "Entry",
@@ -93,6 +94,10 @@ def fetch_model(
         ModelError: It cannot be downloaded, or is not what it should be.
         StorageError: The cache or `out` cannot be written.
     """
+    if name in SHIPPED:
+        path = SHIPPED[name]
+        came = path if out is None else copy_to(path, out)
+        return Fetched(came, sha256_of(path), False, False)
     entry = find_entry(name, registry)
     shown = Progress(name, unit="MB") if progress else None
     try:
@@ -133,7 +138,8 @@ def resolve_model(
     """The path that a config means by `model: …`: a file, or a registered name.
 
     Args:
-        name: Path, looked for beside the config first, or the name of a model of the registry.
+        name: Path, looked for beside the config first, or the name of a model that ships or is
+            in the registry.
         folder: Folder of the config.
         cache: As in `list_models`.
         registry: As in `list_models`.
@@ -147,6 +153,8 @@ def resolve_model(
     path = resolve_path(name, Path(folder))
     if Path(path).exists() or "/" in name or "\\" in name or not name:
         return path
+    if name in SHIPPED:
+        return str(SHIPPED[name])
     entries = load_entries(registry)
     if name in entries:
         there = cache_folder(cache)
@@ -159,5 +167,5 @@ def resolve_model(
         return path
     raise ConfigError(
         f"model {name!r} is neither a file nor a model of the registry",
-        remedy=did_you_mean(name, entries),
+        remedy=did_you_mean(name, [*SHIPPED, *entries]),
     )

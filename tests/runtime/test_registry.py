@@ -419,6 +419,17 @@ def test_a_config_may_name_a_model(own, tmp_path, monkeypatch):
     assert resolve_model("tiny", tmp_path) == str(tmp_path / "tiny")
 
 
+def test_the_model_that_ships_has_a_name_and_needs_no_download(tmp_path):
+    path = resolve_model("store-person", tmp_path, cache=tmp_path / "none")
+    with load_model(path) as model:
+        assert list(model.classes) == ["person"]
+    copy = get_model("store-person", out=tmp_path / "copy.onnx", cache=tmp_path / "none")
+    assert copy.read_bytes() == Path(path).read_bytes()
+    assert not (tmp_path / "none").exists()
+    with pytest.raises(ConfigError, match="Did you mean 'store-person'"):
+        resolve_model("store-persn", tmp_path)
+
+
 def test_paths_stay_paths(tmp_path):
     for name in ("missing.onnx", "models/yolox-nano", str(tmp_path / "yolox-nano")):
         assert resolve_model(name, tmp_path).endswith(name)

@@ -7,11 +7,12 @@ import numpy as np
 
 from ..core import Frame
 from .backends import TensorSpec
+from .cuda.fake import FakeDevice
 from .cuda.simulated import SimulatedCuda
 from .loop import Clock
 from .sources import Source
 
-__all__ = ["FakeBackend", "FakeClock", "FakeSource", "SimulatedCuda"]
+__all__ = ["FakeBackend", "FakeClock", "FakeDevice", "FakeSource", "SimulatedCuda"]
 
 Arrays = Dict[str, np.ndarray]
 

@@ -273,7 +273,12 @@ class SimulatedCuda:
     def launch(self, graph: int, stream: int) -> None:
         work = list(self._graph(graph))
         self.launched += 1
-        self.enqueue(stream, lambda: [step() for step in work] and None)
+
+        def run() -> None:
+            for step in work:
+                step()
+
+        self.enqueue(stream, run)
 
     def destroy_graph(self, graph: int) -> None:
         with self._lock:
@@ -344,4 +349,4 @@ class SimulatedCuda:
 
 
 def _host(address: int, size: int) -> np.ndarray:
-    return np.frombuffer((ctypes.c_uint8 * size).from_address(address), np.uint8)
+    return np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(address))

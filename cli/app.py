@@ -16,6 +16,7 @@ COMMANDS: Dict[str, str] = {
     "report": "Write the report of a run anew.",
     "check": "Does this model see what it should: pictures and warnings.",
     "models": "Well-known models: list them, or get one.",
+    "lint": "What keeps a quantised model from being a good INT8 engine.",
     "doctor": "What this machine is, what it lacks, what to do about it.",
 }
 

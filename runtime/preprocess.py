@@ -95,7 +95,7 @@ class Preprocessor:
 
     Args:
         spec: Size, layout, colours, values and resizing of the input.
-        dtype: dtype of the model's input: float32, float16 or uint8. An integer input takes the
+        dtype: dtype of the model's input: float32, float16, uint8 or int32. An integer input takes the
             pixels as they are, because scale, mean and std are then inside the graph.
 
     Raises:
@@ -106,18 +106,18 @@ class Preprocessor:
     def __init__(self, spec: InputSpec, dtype: Any = np.float32) -> None:
         self.spec = spec
         self.dtype = np.dtype(dtype)
-        if self.dtype not in (np.float32, np.float16, np.uint8):
+        if self.dtype not in (np.float32, np.float16, np.uint8, np.int32):
             raise ModelError(
                 "the model's picture input has a type that no picture is turned into",
                 got=self.dtype,
-                expected="float32, float16 or uint8",
+                expected="float32, float16, uint8 or int32",
             )
         self._cv2 = load_cv2()
         std = np.asarray(spec.std, np.float64)
         # (pixel * scale - mean) / std as one multiplication and one addition, one value a channel.
         gain = (spec.scale / std).astype(np.float32).reshape(3, 1, 1)
         bias = (-np.asarray(spec.mean, np.float64) / std).astype(np.float32).reshape(3, 1, 1)
-        if self.dtype == np.uint8:
+        if self.dtype.kind in "ui":
             gain, bias = np.ones_like(gain), np.zeros_like(bias)
         self._gain, self._bias = gain, bias
         self._shifts = bool(bias.any())

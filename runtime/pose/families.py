@@ -1,132 +1,20 @@
 """The layouts of outputs of nets that look at one person at a time.
 
 A family binds itself to a model's signature, which gives a decoder for that very model or the
-reason why the layout does not fit.
+reason why the layout does not fit. Sources: Li et al., SimCC: a Simple Coordinate Classification
+Perspective for Human Pose Estimation, 2022, and its exported models (RTMPose); the exported models
+of MoveNet, single pose.
 """
 
-import dataclasses
-from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 
-from ...core import ConfigError, ModelError, UsageError, did_you_mean
+from ...core import ModelError, UsageError, did_you_mean
 from ..decoders import Signature, Unfit
 from ..decoders.base import need
-from .heatmaps import REFINEMENTS, decode_heatmaps
-
-Outputs = Dict[str, np.ndarray]
-
-GRIDS = ("stride", "corners", "centres")
-
-
-class Points(NamedTuple):
-    """Points of `n` crops: `(n, k, 2)` in pixel coordinates of the input, `(n, k)` scores."""
-
-    place: np.ndarray
-    score: np.ndarray
-
-
-@dataclass(frozen=True)
-class PoseSettings:
-    """How a net's crops are cut and its maps are read, as its training did: `extra.pose` of a
-    card.
-
-    Attributes:
-        padding: How much larger than the box a crop is.
-        keep_ratio: Whether the box is widened to the input's ratio of sides or stretched to it.
-        refine: How the peak between the cells of a map is found, see `decode_heatmaps`.
-        blur: Standard deviation of the maps' peaks in cells, or None for the usual.
-        grid: How the cell `c` of a map lies in the input. `stride`: at the pixel `c * stride`,
-            the usual. `corners`: the first and last cells lie on the first and last pixels, as in
-            UDP. `centres`: cells are squares of pixels, and their centre is meant.
-    """
-
-    padding: float = 1.25
-    keep_ratio: bool = True
-    refine: str = "dark"
-    blur: Optional[float] = None
-    grid: str = "stride"
-
-    def __post_init__(self) -> None:
-        for name, known in (("refine", REFINEMENTS), ("grid", GRIDS)):
-            value = getattr(self, name)
-            if value not in known:
-                raise ConfigError(
-                    f"pose.{name} is unknown",
-                    got=repr(value),
-                    remedy=did_you_mean(str(value), known),
-                )
-        blur = 0.0 if self.blur is None else self.blur
-        for name, value, most in (("padding", self.padding, 4.0), ("blur", blur, 20.0)):
-            least = 0.5 if name == "padding" else 0.0
-            number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            if not (number and least <= value <= most):
-                raise ConfigError(
-                    f"pose.{name} is out of range",
-                    got=repr(value),
-                    expected=f"{least} to {most}",
-                )
-
-    @classmethod
-    def read(cls, data: Any) -> "PoseSettings":
-        """From the object of a card or config; fields that it lacks are the usual ones.
-
-        Raises:
-            ConfigError: An unknown field or a value that makes no sense.
-        """
-        if not isinstance(data, dict):
-            raise ConfigError("pose is no object", got=type(data).__name__)
-        known = [field.name for field in dataclasses.fields(cls)]
-        for name in data:
-            if name not in known:
-                raise ConfigError(f"pose.{name} is unknown", remedy=did_you_mean(str(name), known))
-        return cls(**data)
-
-
-@dataclass(frozen=True)
-class BoundPose:
-    """A decoder bound to one model: outputs of crops to points, and how many points a crop has."""
-
-    decode: Callable[[Outputs], Points]
-    points: int
-
-
-@dataclass(frozen=True)
-class PoseFamily:
-    """One layout of outputs.
-
-    Attributes:
-        name: What a card's `decoder` calls it.
-        layout: The outputs in words, for error messages.
-        bind: Gives the decoder for a signature.
-        input: The usual `InputSpec` fields, for models without a card.
-        settings: The usual `PoseSettings`, likewise.
-    """
-
-    name: str
-    layout: str
-    bind: Callable[[Signature, PoseSettings], BoundPose]
-    input: Dict[str, Any]
-    settings: PoseSettings = PoseSettings()
-
-
-def to_input(cells: np.ndarray, maps: Tuple[int, int], size: Tuple[int, int], grid: str):
-    """Coordinates in cells of a map as pixel coordinates of the input.
-
-    Args:
-        cells: `(..., 2)` x, y.
-        maps: `(width, height)` of the map in cells.
-        size: `(width, height)` of the input in pixels.
-        grid: See `PoseSettings`.
-    """
-    wide, high = np.asarray(maps, np.float64), np.asarray(size, np.float64)
-    if grid == "corners":
-        return cells * ((high - 1) / np.maximum(wide - 1, 1))
-    stride = high / wide
-    if grid == "centres":
-        return (cells + 0.5) * stride - 0.5
-    return cells * stride
+from .base import IMAGENET, BoundPose, Outputs, Points, PoseFamily, PoseSettings, to_input
+from .heatmaps import decode_heatmaps
 
 
 def _bind_heatmap(signature: Signature, settings: PoseSettings) -> BoundPose:
@@ -156,14 +44,61 @@ def _bind_heatmap(signature: Signature, settings: PoseSettings) -> BoundPose:
     return BoundPose(decode, points)
 
 
-IMAGENET = {
-    "colour": "rgb",
-    "scale": 1 / 255,
-    "mean": (0.485, 0.456, 0.406),
-    "std": (0.229, 0.224, 0.225),
-    "pad": 0,
-}
-"""What nets trained in the tradition of ImageNet are fed."""
+def decode_simcc(x: np.ndarray, y: np.ndarray, split: float) -> Points:
+    """The place of each point from one classification along each axis.
+
+    Args:
+        x: `(n, k, width * split)` floats.
+        y: `(n, k, height * split)` likewise.
+        split: Bins a pixel; bin `b` lies at the pixel `b / split`.
+
+    Returns:
+        Pixel coordinates of the input, and the lower of the two best values as the score, within
+        0..1; NaN where there is no number.
+    """
+    a, b = x.argmax(axis=2), y.argmax(axis=2)
+    score = np.minimum(
+        np.take_along_axis(x, a[..., None], axis=2), np.take_along_axis(y, b[..., None], axis=2)
+    )[..., 0]
+    place = np.stack((a, b), axis=2) / float(split)
+    return Points(place, np.clip(score, 0, 1).astype(np.float32))
+
+
+def _bind_simcc(signature: Signature, settings: PoseSettings) -> BoundPose:
+    outputs = signature.outputs
+    need(len(outputs) == 2, "there are not two outputs, one an axis")
+    need(all(len(o.shape) == 3 for o in outputs), "an output does not have 3 axes")
+    wide, high = signature.size
+    named = signature.by_name("simcc_x", "simcc_y")
+    first, second = named if named else outputs  # x comes first in all known exports
+    (_, points, across), (_, same, down) = first.shape, second.shape
+    assert points is not None and across is not None and down is not None
+    need(points == same, "the two outputs have another number of points")
+    split = across / wide
+    need(
+        split >= 1 and split == down / high and (2 * split) % 1 == 0,
+        f"{across} and {down} bins are not those of {wide}x{high} pixels, with as many a pixel",
+    )
+    x, y = first.name, second.name
+    return BoundPose(lambda o: decode_simcc(o[x], o[y], split), points)
+
+
+def _bind_movenet(signature: Signature, settings: PoseSettings) -> BoundPose:
+    need(len(signature.outputs) == 1, "there is more than one output")
+    output = signature.outputs[0]
+    shape = output.shape
+    need(len(shape) == 4 and shape[1] == 1 and shape[3] == 3, "it is not [N, 1, points, 3]")
+    points = shape[2]
+    assert points is not None
+
+    def decode(outputs: Outputs) -> Points:
+        table = outputs[output.name][:, 0].astype(np.float64)
+        # Shares of the input between its edges, y first.
+        place = table[:, :, 1::-1] * signature.size - 0.5
+        return Points(place, np.clip(table[:, :, 2], 0, 1).astype(np.float32))
+
+    return BoundPose(decode, points)
+
 
 HEATMAP = PoseFamily(
     name="pose-heatmap",
@@ -171,8 +106,20 @@ HEATMAP = PoseFamily(
     bind=_bind_heatmap,
     input=IMAGENET,
 )
+SIMCC = PoseFamily(
+    name="simcc",
+    layout="[N, points, width * s] and [N, points, height * s], one classification an axis",
+    bind=_bind_simcc,
+    input=IMAGENET,
+)
+MOVENET = PoseFamily(
+    name="movenet-single",
+    layout="one [N, 1, points, 3] of y, x as shares of the input, and score",
+    bind=_bind_movenet,
+    input={"colour": "rgb", "scale": 1.0, "pad": 0},
+)
 
-POSE_FAMILIES: Dict[str, PoseFamily] = {family.name: family for family in (HEATMAP,)}
+POSE_FAMILIES: Dict[str, PoseFamily] = {family.name: family for family in (HEATMAP, SIMCC, MOVENET)}
 
 
 def bind_pose(

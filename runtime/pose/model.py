@@ -13,8 +13,9 @@ from ..backends import Backend, open_backend
 from ..graph import Outputs, layout_of, picture_input, run_pictures, signature_of
 from ..preprocess import Preprocessor
 from ..sources.base import load_cv2
+from .base import BoundPose, PoseFamily, PoseSettings
 from .crops import Crops, place_crops
-from .families import BoundPose, PoseFamily, PoseSettings, bind_pose
+from .families import bind_pose
 from .skeleton import COCO_17, Skeleton, read_skeleton
 
 _LOG = logging.getLogger("edgelane")

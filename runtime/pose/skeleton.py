@@ -213,4 +213,23 @@ COCO_17 = Skeleton(
 )  # fmt: skip
 """The 17 points of COCO's people; sigmas as its evaluation of key points uses them."""
 
-SKELETONS = {"coco-17": COCO_17}
+OPENPOSE_18 = Skeleton(
+    names=(
+        "nose", "neck", "right_shoulder", "right_elbow", "right_wrist", "left_shoulder",
+        "left_elbow", "left_wrist", "right_hip", "right_knee", "right_ankle", "left_hip",
+        "left_knee", "left_ankle", "right_eye", "left_eye", "right_ear", "left_ear",
+    ),
+    edges=(
+        (1, 8), (8, 9), (9, 10), (1, 11), (11, 12), (12, 13), (1, 2), (2, 3), (3, 4), (2, 16),
+        (1, 5), (5, 6), (6, 7), (5, 17), (1, 0), (0, 14), (0, 15), (14, 16), (15, 17),
+    ),
+    flip_pairs=((2, 5), (3, 6), (4, 7), (8, 11), (9, 12), (10, 13), (14, 15), (16, 17)),
+    sigmas=(
+        0.026, 0.079, 0.079, 0.072, 0.062, 0.079, 0.072, 0.062, 0.107, 0.087, 0.089, 0.107,
+        0.087, 0.089, 0.025, 0.025, 0.035, 0.035,
+    ),
+)  # fmt: skip
+"""OpenPose's 18 points of COCO's people, with a neck; edges in the order of its fields. The neck
+is the middle of the shoulders and has their sigma."""
+
+SKELETONS = {"coco-17": COCO_17, "openpose-18": OPENPOSE_18}

@@ -77,7 +77,7 @@ def test_other_input_types(dtype):
 
 def test_a_type_no_picture_turns_into_is_refused():
     """The error says what would be right."""
-    with pytest.raises(ModelError, match="float32, float16 or uint8"):
+    with pytest.raises(ModelError, match="float32, float16, uint8 or int32"):
         Preprocessor(InputSpec(size=(8, 8)), np.int64)
 
 

@@ -1,0 +1,156 @@
+"""The cache of engines: a build takes minutes, so what was built once is kept, within bounds."""
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
+
+from ...core import ModelError
+from .graph import GraphFacts
+from .passport import Here, Passport, passport_path, read_engine, read_passport, write_engine
+from .plan import BuildPlan
+
+PathLike = Union[str, "os.PathLike[str]"]
+
+FOLDER_VARIABLE = "EDGELANE_ENGINES"
+"""Environment variable with the folder of built engines."""
+
+LIMIT = 2 << 30
+"""Bytes that engines may take together, unless said otherwise."""
+
+
+class Kept(NamedTuple):
+    """An engine in the cache: its file and its passport."""
+
+    path: Path
+    passport: Passport
+
+
+def engines_folder(folder: Optional[PathLike] = None) -> Path:
+    """The folder of built engines.
+
+    It is the argument, or what `EDGELANE_ENGINES` says, or `edgelane/engines` in the user's cache.
+    """
+    if folder is not None:
+        return Path(folder)
+    named = os.environ.get(FOLDER_VARIABLE)
+    if named:
+        return Path(named).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "edgelane" / "engines"
+
+
+class EngineCache:
+    """Engines by what their passports hold.
+
+    Args:
+        folder: Where they lie; see `engines_folder`.
+        limit: Bytes they may take together; those used longest ago go first.
+    """
+
+    def __init__(self, folder: Optional[PathLike] = None, limit: int = LIMIT) -> None:
+        self.folder = engines_folder(folder)
+        self.limit = limit
+
+    def key(self, graph: GraphFacts, plan: BuildPlan, here: Here) -> str:
+        """What an engine is kept under: all that makes it another one."""
+        facts: Dict[str, Any] = {
+            "onnx": graph.sha256,
+            "here": list(here),
+            "precision": plan.precision,
+            "flags": [*plan.flags, *plan.network_flags],
+            "dla": plan.dla_core,
+            "calibration": plan.calibration and plan.calibration.sha256,
+            "profile": {k: [list(s) for s in v] for k, v in plan.profile.items()},
+            "workspace": plan.workspace_mb,
+            "level": plan.optimization_level,
+        }
+        digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+        stem = re.sub(r"[^\w.-]+", "_", Path(graph.path).stem)[:60]
+        return f"{stem}-{plan.precision}-{digest[:16]}"
+
+    def path(self, key: str) -> Path:
+        """Where the engine of a key lies, or would."""
+        return self.folder / f"{key}.engine"
+
+    def find(self, key: str) -> Optional[Kept]:
+        """The engine of a key, whole, or None; one that is damaged is thrown away."""
+        path = self.path(key)
+        if not path.exists():
+            return None
+        try:
+            _, passport = read_engine(path)
+        except ModelError:
+            self.drop(path)
+            return None
+        with contextlib.suppress(OSError):
+            os.utime(path)  # it was used now
+        return Kept(path, passport)
+
+    def store(self, key: str, data: bytes, passport: Passport) -> Path:
+        """Keep an engine, and let go of the oldest ones where there are too many.
+
+        Raises:
+            StorageError: The folder cannot be written or the disk is full.
+        """
+        path = self.path(key)
+        write_engine(path, data, passport)
+        self.prune(keep=path)
+        return path
+
+    def kept(self) -> List[Tuple[float, int, Path]]:
+        """Time of the last use, bytes and file of each engine, the one used longest ago first."""
+        found = []
+        with contextlib.suppress(OSError):
+            for path in self.folder.glob("*.engine"):
+                with contextlib.suppress(OSError):
+                    state = path.stat()
+                    found.append((state.st_mtime, state.st_size, path))
+        return sorted(found)
+
+    def prune(self, keep: Optional[Path] = None) -> List[Path]:
+        """Delete the engines used longest ago until the rest fits; gives what was deleted."""
+        kept = self.kept()
+        total = sum(size for _, size, _ in kept)
+        gone = []
+        for _, size, path in kept:
+            if total <= self.limit:
+                break
+            if path != keep:
+                self.drop(path)
+                gone.append(path)
+                total -= size
+        return gone
+
+    def drop(self, path: Path) -> None:
+        """Delete an engine and its passport."""
+        for file in (passport_path(path), path):
+            with contextlib.suppress(OSError):
+                file.unlink()
+
+    def newest(self, onnx: PathLike) -> Optional[Path]:
+        """The engine built last from this ONNX file, fit for this machine or not, or None.
+
+        Nothing of it is loaded but its passport.
+        """
+        wanted = os.path.abspath(os.fspath(onnx))
+        found: List[Tuple[float, Path]] = []
+        for _, _, path in self.kept():
+            with contextlib.suppress(ModelError):
+                passport = read_passport(path)
+                if passport.onnx == wanted:
+                    found.append((passport.built, path))
+        return max(found)[1] if found else None
+
+    def timing(self, here: Here) -> Path:
+        """The timing cache of this release and device, which makes further builds shorter."""
+        name = re.sub(r"[^\w.-]+", "_", f"{here.tensorrt}-sm{here.compute_capability}-{here.gpu}")
+        return self.folder / f"{name.strip('_-')}.timing"
+
+
+def cached_engine(onnx: PathLike, folder: Optional[PathLike] = None) -> Optional[Path]:
+    """The engine in the cache that was built last from this ONNX file, or None; see `newest`."""
+    return EngineCache(folder).newest(onnx)

@@ -95,8 +95,8 @@ class Preprocessor:
 
     Args:
         spec: Size, layout, colours, values and resizing of the input.
-        dtype: dtype of the model's input: float32, float16, uint8 or int32. An integer input takes the
-            pixels as they are, because scale, mean and std are then inside the graph.
+        dtype: dtype of the model's input: float32, float16, uint8 or int32. An integer input takes
+            the pixels as they are, because scale, mean and std are then inside the graph.
 
     Raises:
         ModelError: The dtype is none of these.

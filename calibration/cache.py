@@ -74,7 +74,9 @@ def cache_bytes(
     lines = [f"TRT-{version_number(target)}-{calibrator}"]
     for name, amax in ranges.items():
         if not (math.isfinite(amax) and amax > 0):
-            raise DataError(f"tensor {name!r} has no scale", got=amax, expected="a range above 0")
+            raise DataError(
+                f"the tensor {name!r} has no scale", got=amax, expected="a range above 0"
+            )
         if not name or "\n" in name or "\r" in name:
             raise DataError(
                 "a calibration cache cannot hold this tensor's name",

@@ -10,7 +10,13 @@ from ...core import ModelError
 
 
 class CudaError(ModelError):
-    """A CUDA call failed."""
+    """A CUDA call failed.
+
+    Attributes:
+        no_room: Whether it failed for want of memory, which does not break the device.
+    """
+
+    no_room = False
 
 
 @dataclass(frozen=True)

@@ -137,12 +137,14 @@ class CudartDevice:
 
 def cuda_error(name: str, code: int, text: str) -> CudaError:
     """The error of a CUDA call, in our words."""
-    remedy = None
-    if code == 2:
-        remedy = "close other programs, or use a smaller model or batch"
-    return CudaError(
-        f"{name} failed", got=f"{text or 'an error'} (CUDA error {code})", remedy=remedy
+    no_room = code == 2
+    error = CudaError(
+        f"{name} failed",
+        got=f"{text or 'an error'} (CUDA error {code})",
+        remedy="close other programs, or use a smaller model or batch" if no_room else None,
     )
+    error.no_room = no_room
+    return error
 
 
 def host_view(address: int, size: int) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import Any, Dict, Iterator
 import numpy as np
 
 from .base import CudaError, HostBuffer
-from .cudart import CudartDevice
+from .cudart import CudartDevice, cuda_error
 
 
 class PycudaDevice:
@@ -124,10 +124,6 @@ class PycudaDevice:
         try:
             yield
         except self._driver.MemoryError as error:
-            raise CudaError(
-                f"{what} failed",
-                got=str(error),
-                remedy="close other programs, or use a smaller model or batch",
-            ) from None
+            raise cuda_error(what, 2, str(error)) from None
         except self._driver.Error as error:
             raise CudaError(f"{what} failed", got=str(error)) from None

@@ -14,8 +14,20 @@ class IExecutionContext:
         self._profile, self._name, self._pending = 0, "", []
         self._shapes, self._addresses, self._allocators = {}, {}, {}
         self._profiler, self._emits = None, True
+        if self._exclusive:
+            self._profile = -1 if 0 in self._taken() else 0
+        engine._contexts.add(self)
         self._inputs()
         return self
+
+    @property
+    def _exclusive(self):
+        """Before 10, each context of an engine with open shapes needs a profile of its own."""
+        open_shapes = any(-1 in shape for _, _, shape, _ in self._engine._io)
+        return self._trt._number < (10,) and open_shapes
+
+    def _taken(self):
+        return {c._profile for c in self._engine._contexts if c is not self}
 
     def _inputs(self):
         for name, _, shape, mode in self._engine._io:
@@ -38,6 +50,14 @@ class IExecutionContext:
     def set_optimization_profile_async(self, profile_index, stream_handle):
         if not 0 <= profile_index < self._engine.num_optimization_profiles:
             self._fail("INVALID_ARGUMENT", "API Usage Error (no such optimization profile)")
+            return False
+        if self._exclusive and profile_index in self._taken():
+            self._fail(
+                "INVALID_STATE",
+                f"API Usage Error (Profile {profile_index} has been chosen by another "
+                "IExecutionContext. Use another profileIndex or destroy the IExecutionContext "
+                "that use this profile.)",
+            )
             return False
         self._profile = profile_index
         self._inputs()
@@ -166,6 +186,9 @@ class IExecutionContext:
                 "API Usage Error (Parameter check failed, condition: engineDims.d[i] == "
                 f"dims.d[i]. Static dimension mismatch while setting input shape for {name}.)",
             )
+            return False
+        if -1 in known and self._profile < 0:
+            self._fail("INVALID_STATE", "API Usage Error (no optimization profile was chosen)")
             return False
         if -1 in known:
             low, _, high = self._engine._profiles[self._profile][name]

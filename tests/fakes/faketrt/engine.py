@@ -1,6 +1,7 @@
 """Runtime and engine of the fake."""
 
 import json
+import weakref
 
 import onnx
 
@@ -110,7 +111,7 @@ class ICudaEngine:
 
     def _setup(self, runtime, header, graph, data):
         self._runtime, self._logger, self._recorder = runtime, runtime._logger, None
-        self._header, self._data = header, data
+        self._header, self._data, self._contexts = header, data, weakref.WeakSet()
         self._proto = onnx.load_from_string(graph)
         self._session = plan.Session(self._proto)
         self._io = [(n, k, s, "INPUT") for n, k, s in header["inputs"]]

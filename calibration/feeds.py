@@ -1,15 +1,24 @@
 """From chosen pictures to what a model is fed with, just as it is fed when it is used."""
 
+import dataclasses
 import hashlib
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
-from ..core import DataError, EdgelaneError, ModelCard, ModelError
+from ..core import (
+    ConfigError,
+    DataError,
+    EdgelaneError,
+    InputSpec,
+    ModelCard,
+    ModelError,
+    did_you_mean,
+)
 from ..core.card import METADATA_KEY
 from ..runtime.backends import open_backend
-from ..runtime.graph import picture_input, side_input
+from ..runtime.graph import picture_input, side_input, signature_of
 from ..runtime.model import build_model
 from ..runtime.pose import PoseModel, build_pose
 from ..runtime.preprocess import Preprocessor
@@ -142,10 +151,13 @@ def _card(backend: Any, decoder: Optional[str], changes: Dict[str, Any], where: 
     text = backend.metadata.get(METADATA_KEY)
     card = ModelCard.from_json(text) if text else None
     if card is not None and card.task in ("classify", "anomaly"):
-        picture_input(backend, where)
-        from dataclasses import replace
-
-        return replace(card, input=replace(card.input, **changes)) if changes else card
+        known = [field.name for field in dataclasses.fields(InputSpec)]
+        for name in changes:
+            if name not in known:
+                raise ConfigError(f"input.{name} is unknown", remedy=did_you_mean(name, known))
+        size = signature_of(backend, card, changes, where).size
+        spec = dataclasses.replace(card.input, **{**changes, "size": size})
+        return dataclasses.replace(card, input=spec)
     try:
         return build_model(backend, decoder=decoder, input=changes, where=where).card
     except EdgelaneError as error:

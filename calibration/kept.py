@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any, Callable, Optional, Union
 
-from ..core import EdgelaneError
+from ..core import EdgelaneError, StorageError
 from ..runtime.registry import cache_folder
 from .collect import hash_model
 from .histograms import SAMPLE
@@ -69,9 +69,13 @@ class Kept:
             self.folder.mkdir(parents=True, exist_ok=True)
             found.save(path)
             self._forget()
-        except (EdgelaneError, OSError):
+        except (EdgelaneError, OSError) as error:
             if not self.own:
-                raise
+                raise StorageError(
+                    f"statistics cannot be kept in {self.folder}",
+                    got=getattr(error, "strerror", None) or error,
+                    remedy="name another folder",
+                ) from None
         return found
 
     def _forget(self) -> None:

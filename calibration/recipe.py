@@ -1,0 +1,81 @@
+"""How a model is quantised once its activations can be looked at: the steps, and their order."""
+
+from typing import Any, Callable, Dict, Iterator, Mapping, NamedTuple, Sequence
+
+import numpy as np
+
+from ..core import UsageError
+from .equalise import equalise
+from .fold import fold
+from .graph import Graph
+from .patterns import plan
+from .quantise import QuantiseSettings, group_ranges, int8_share, quantise
+from .ranges import ranges
+from .store import Statistics
+
+
+class Recipe(NamedTuple):
+    """What came of it.
+
+    Attributes:
+        quantised: The Q/DQ `ModelProto`.
+        floating: The float one whose activations `ranges` names.
+        rewritten: Whether that is another graph than the one given.
+        ranges: Largest magnitude by tensor name, of every activation of `floating`.
+        notes: How it was done, as plain types.
+    """
+
+    quantised: Any
+    floating: Any
+    rewritten: bool
+    ranges: Dict[str, float]
+    notes: Dict[str, Any]
+
+
+def quantise_best(
+    model: Any,
+    look: Callable[[Any], Statistics],
+    feeds: Callable[[], Iterator[Mapping[str, np.ndarray]]],
+    *,
+    method: str = "auto",
+    floats: Sequence[str] = (),
+    target: str = "trt",
+) -> Recipe:
+    """Fold, equalise, find ranges, quantise.
+
+    Args:
+        model: A float32 `ModelProto`.
+        look: Gives the statistics of a graph's activations on the calibration pictures.
+        feeds: Gives the calibration pictures as arrays by input name, as often as it is called.
+        method: `auto`, or a method of `ranges`.
+        floats: Names of nodes, or of their first outputs, that stay float.
+        target: `trt` or `cpu`.
+
+    Raises:
+        UsageError: A node that is to stay float does not exist.
+        ModelError: The graph cannot be quantised.
+    """
+    graph = Graph(fold(model))
+    folded = graph.finish()
+    known = {n.name for n in graph.nodes} | {o for n in graph.nodes for o in n.output}
+    for name in floats:
+        if name not in known:
+            raise UsageError(f"the model has no node {name!r}")
+    seen = look(folded)
+    channels = {name: a.channels for name, a in seen.items() if a.channels is not None}
+    floating = equalise(folded, channels)
+    equalised = floating != folded
+    if equalised:
+        seen = look(floating)
+    chosen = "percentile:99.99" if method == "auto" else method
+    found = ranges(seen, chosen)
+    planned = plan(Graph(floating), floats)
+    tied = group_ranges(planned, found)
+    found.update({tensor: tied[group] for tensor, group in planned.group.items()})
+    quantised = quantise(floating, found, QuantiseSettings(tuple(floats)))
+    notes = {
+        "method": chosen,
+        "equalised": equalised,
+        "int8_share": round(int8_share(quantised), 4),
+    }
+    return Recipe(quantised, floating, floating != model, found, notes)

@@ -66,20 +66,34 @@ class Layer:
     parts: Tuple[str, ...] = ()
 
 
-def layers_of(model: Any, batch: int = 1, size: Optional[Tuple[int, int]] = None) -> List[Layer]:
+def layers_of(
+    model: Any, batch: Optional[int] = None, size: Optional[Tuple[int, int]] = None
+) -> List[Layer]:
     """The launches of a graph.
 
     Args:
         model: A `ModelProto`; weights may be declared as inputs without values.
-        batch: Pictures a run.
+        batch: Pictures a run; the graph's own unless given, or 1 where that is open.
         size: `(width, height)` for a graph that leaves it open.
 
     Raises:
         ModelError: Shapes cannot be resolved, or the graph has control flow.
     """
-    graph = Graph(_fixed(model, batch, size))
-    reader = _Reader(graph)
-    return reader.layers()
+    fixed, own = _fixed(model, batch, size)
+    found = _Reader(Graph(fixed)).layers()
+    if batch is None or batch == own:
+        return found
+    # A fixed batch may be baked into reshapes; the work is in proportion to it.
+    return [
+        replace(
+            layer,
+            macs=layer.macs * batch // own,
+            read=layer.read * batch // own,
+            written=layer.written * batch // own,
+            positions=layer.positions * batch // own,
+        )
+        for layer in found
+    ]
 
 
 def gigaflops(layers: List[Layer]) -> float:
@@ -87,8 +101,8 @@ def gigaflops(layers: List[Layer]) -> float:
     return 2e-9 * sum(layer.macs for layer in layers)
 
 
-def _fixed(model: Any, batch: int, size: Optional[Tuple[int, int]]) -> Any:
-    """A copy whose inputs have whole shapes."""
+def _fixed(model: Any, batch: Optional[int], size: Optional[Tuple[int, int]]) -> Tuple[Any, int]:
+    """A copy whose picture has a whole shape, and its batch."""
     load_onnx()
     copy = type(model)()
     copy.CopyFrom(model)
@@ -98,28 +112,28 @@ def _fixed(model: Any, batch: int, size: Optional[Tuple[int, int]]) -> Any:
         for i in copy.graph.input
         if i.name not in held and len(i.type.tensor_type.shape.dim) == 4 and _is_picture(i)
     ]
+    if not pictures:
+        return copy, 1
+    dims = pictures[0].type.tensor_type.shape.dim
+    wide, high = (2, 1) if dims[3].dim_value == 3 else (3, 2)
     changed = False
-    for info in pictures[:1]:
-        dims = info.type.tensor_type.shape.dim
-        last = dims[3].dim_value == 3
-        wanted = (batch, None, None, None)
-        if size is not None:
-            wanted = (batch, size[1], size[0], None) if last else (batch, None, size[1], size[0])
-        for axis, value in zip(dims, wanted):
-            if value is not None and axis.dim_value != value:
-                axis.dim_value = value
-                changed = True
-        if any(not d.dim_value for d in dims):
-            raise ModelError(
-                "the graph leaves the size of its input open",
-                got=f"{info.name} {[d.dim_value or '?' for d in dims]}",
-                remedy="say --sizes 640 or export it with a fixed size",
-            )
+    if not dims[0].dim_value:
+        dims[0].dim_value, changed = batch or 1, True
+    if size is not None:
+        for axis, value in ((wide, size[0]), (high, size[1])):
+            if dims[axis].dim_value != value:
+                dims[axis].dim_value, changed = value, True
+    if any(not d.dim_value for d in dims):
+        raise ModelError(
+            "the graph leaves the size of its input open",
+            got=f"{pictures[0].name} {[d.dim_value or '?' for d in dims]}",
+            remedy="say --sizes 640, or export it with a fixed size",
+        )
     if changed:
         del copy.graph.value_info[:]  # what was inferred for another shape
         for output in copy.graph.output:
             output.type.tensor_type.ClearField("shape")
-    return copy
+    return copy, dims[0].dim_value
 
 
 def _is_picture(info: Any) -> bool:

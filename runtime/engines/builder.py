@@ -263,6 +263,7 @@ class _Phases:
         with self._lock:
             if phase in self._open:
                 self._open[phase][2] = int(step) + 1
+                self._advance()
 
     def finish(self, phase: str) -> None:
         with self._lock:
@@ -273,10 +274,12 @@ class _Phases:
         with self._lock:
             if not self._open:
                 return (self._most or None), ""
-            root = next((p for p, (parent, _, _) in self._open.items() if not parent), None)
-            if root is not None:
-                self._most = max(self._most, min(self._share(root), 1.0))
             return self._most, next(reversed(list(self._open)))
+
+    def _advance(self) -> None:
+        root = next((p for p, (parent, _, _) in self._open.items() if not parent), None)
+        if root is not None:
+            self._most = max(self._most, min(self._share(root), 1.0))
 
     def _share(self, phase: str) -> float:
         _, steps, done = self._open[phase]

@@ -377,7 +377,7 @@ def _check_ranges(graph: GraphFacts, cache: CalibrationCache, notes: List[str]) 
             f"such as that of {cache.mended[0]!r}; they were put back"
         )
     if foreign:
-        notes.append(f"{len(foreign)} tensors of the calibration cache are not in the graph")
+        notes.append(f"tensors of the calibration cache that are not in the graph: {len(foreign)}")
     blind = [i.name for i in graph.inputs if i.dtype == "float32" and i.name not in cache.scales]
     if blind:
         notes.append(f"the calibration cache tells no range of input {blind[0]!r}")

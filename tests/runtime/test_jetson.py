@@ -18,7 +18,7 @@ from edgelane.runtime.jetson import (
 
 
 def test_there_is_a_recording_of_every_device():
-    assert recordings.NAMES == sorted(DEVICES)
+    assert sorted(DEVICES) == recordings.NAMES
     assert all(recordings.load(name)["source"] for name in recordings.NAMES)
 
 
@@ -41,7 +41,7 @@ def test_the_sensors_of_a_device_are_read(name, tmp_path):
     expect = recordings.unpack(name, tmp_path)["expect"]
     rails = read_power(tmp_path)
     assert total_power(rails) == (expect["watts"] and pytest.approx(expect["watts"]))
-    assert not any("NC" == rail or "sum" in rail for rail in rails)
+    assert not any(rail == "NC" or "sum" in rail for rail in rails)
     heat = {k.lower(): v for k, v in read_temperatures(tmp_path).items()}
     assert heat["gpu"] == expect["gpu_celsius"] and min(heat.values()) > -100
     assert gpu_load(tmp_path) == expect["gpu_load"]

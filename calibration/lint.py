@@ -10,6 +10,7 @@ from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple, Union
 
 import numpy as np
 
+from ..core import ModelError
 from .graph import Graph, read_model
 from .patterns import MOVES
 
@@ -186,6 +187,26 @@ class View:
             if q is not None and q.op_type == "QuantizeLinear":
                 stored = self.graph.constant(q.input[0])
         return (dq, stored) if stored is not None else (None, None)
+
+    def rounded(self, dq: Any, stored: np.ndarray) -> np.ndarray:
+        """Weights as a DequantizeLinear gives them, float32, from stored integers or floats."""
+        scale = self.scale(dq)
+        if scale is None:
+            raise ModelError(f"the scale of {self.name(dq)!r} is computed in the graph")
+        shape = [1] * stored.ndim
+        if scale.size > 1:
+            shape[int(self.graph.attribute(dq, "axis", 1))] = -1
+        scale = scale.reshape(shape) if scale.size > 1 else scale.reshape(-1)[0]
+        zero = self.zero_point(dq)
+        offset = 0.0
+        if zero is not None:
+            zero = np.asarray(zero, np.float64)
+            offset = zero.reshape(shape) if zero.size > 1 else float(zero.reshape(-1)[0])
+        levels = stored.astype(np.float64)
+        if stored.dtype.kind == "f":
+            least, most = (0, 255) if self.element(dq) == "uint8" else (-128, 127)
+            levels = np.clip(np.rint(levels / scale) + offset, least, most)
+        return ((levels - offset) * scale).astype(np.float32)
 
     def constant_like(self, tensor: str) -> bool:
         """Whether a tensor is a constant, or one that is dequantised."""

@@ -1,6 +1,6 @@
 """How right a model is: average precision, agreement of detections, and how surely they differ."""
 
-from .agreement import Agreement, agreement, frames
+from .agreement import Agreement, agreement, compare, frames
 from .boxes import evaluate_boxes
 from .dataset import Dataset, Picture, load_coco
 from .evaluation import Evaluation, Interval, paired_interval
@@ -13,6 +13,7 @@ __all__ = [
     "Interval",
     "Picture",
     "agreement",
+    "compare",
     "evaluate",
     "evaluate_boxes",
     "frames",

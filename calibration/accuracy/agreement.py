@@ -1,6 +1,6 @@
 """Do two models detect the same things? F1 between their detections, no labels needed."""
 
-from typing import Callable, Iterable, Iterator, NamedTuple, Optional
+from typing import Callable, Iterable, Iterator, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -70,10 +70,25 @@ def agreement(
     Raises:
         DataError: There are no pictures.
     """
+    return compare(
+        ((one(picture), two(picture)) for picture in pictures),
+        score=score,
+        iou=iou,
+        progress=progress,
+    )
+
+
+def compare(
+    found: Iterable[Tuple[Detections, Detections]],
+    *,
+    score: float = 0.3,
+    iou: float = 0.5,
+    progress: Optional[Callable[[int], None]] = None,
+) -> Agreement:
+    """As `agreement`, from the detections of both models in each picture."""
     pairs = mine = theirs = count = 0
-    for count, picture in enumerate(pictures, 1):
-        found = [model(picture) for model in (one, two)]
-        a, b = (d.select(d.score >= score) for d in found)
+    for count, both in enumerate(found, 1):
+        a, b = (d.select(d.score >= score) for d in both)
         pairs += paired(a, b, iou)
         mine, theirs = mine + len(a), theirs + len(b)
         if progress:

@@ -114,9 +114,13 @@ def score_boxes(found: Sequence[Detections], dataset: Dataset, kinds: Dict[int, 
             expected=", ".join(n for n, c in dataset.categories.items() if c in categories),
         )
     return Evaluation(
-        "AP", _scores(matches), tuple(str(p.id) for p in dataset.pictures), _Redraw(matches),
+        "AP",
+        _scores(matches),
+        tuple(str(p.id) for p in dataset.pictures),
+        _Redraw(matches),
         dataset.notes(),
-    )  # fmt: skip
+        tuple(found),
+    )
 
 
 def match_boxes(

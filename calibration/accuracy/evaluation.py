@@ -5,7 +5,7 @@ from typing import Callable, Dict, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from ...core import DataError
+from ...core import DataError, Detections
 
 DRAWS = 1000
 """Draws of a bootstrap interval."""
@@ -22,6 +22,7 @@ class Evaluation:
         redraw: From `(b, pictures)` weights, how often each picture counts, to `(b,)` values by
             name: the metric's at least, and of other scores those that are cheap.
         notes: What the reader should know: pictures that are missing, classes that are not judged.
+        found: Detections of each picture, where the model is a detector.
     """
 
     metric: str
@@ -29,6 +30,7 @@ class Evaluation:
     pictures: Tuple[str, ...]
     redraw: Callable[[np.ndarray], Dict[str, np.ndarray]] = field(repr=False, compare=False)
     notes: Tuple[str, ...] = ()
+    found: Optional[Tuple[Detections, ...]] = field(default=None, repr=False, compare=False)
 
     @property
     def score(self) -> float:

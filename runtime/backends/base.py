@@ -65,16 +65,28 @@ class Backend(Protocol):
 
 
 def open_backend(path: str, threads: Optional[int] = None) -> Backend:
-    """Open a model file with the backend that its kind asks for.
+    """Open a model file with the backend that suits it and this machine.
+
+    An engine, or an ONNX of which an engine was built (beside it as `m.engine`, or in the cache of
+    engines), is run by TensorRT. Where the engine does not fit this machine or the ONNX any more,
+    or the device fails, onnxruntime takes its place with a warning, and the engine is built anew
+    in the background and takes over when it is ready. Any other ONNX is run by onnxruntime.
 
     Args:
-        path: An ONNX file.
-        threads: Threads that one call of `infer` may use; None lets the backend choose.
+        path: An ONNX or engine file.
+        threads: Threads that one call of `infer` may use on the CPU; None lets the backend choose.
 
     Raises:
         ModelError: The file is missing, damaged or needs something the backend lacks.
         MissingDependency: The backend's library is not installed.
     """
+    from .serve import find_engine, is_engine, serve
+
+    if is_engine(path):
+        return serve(path, threads=threads)
+    engine = find_engine(path)
+    if engine is not None:
+        return serve(path, engine, threads)
     from .ort import OnnxruntimeBackend
 
     return OnnxruntimeBackend(path, threads=threads)

@@ -167,6 +167,11 @@ class SwappableBackend:
         check_alike(self, backend)
         self._current.swap(backend)
 
+    def rescue_with(self, rescue: Optional[Callable[[CudaError], Optional[Backend]]]) -> None:
+        """Say what to do when the device fails; see the argument `rescue`."""
+        with self._rescuing:
+            self._rescue = rescue
+
     def close(self) -> None:
         """Let go of the graph once its last call is done."""
         self._current.close()

@@ -4,9 +4,18 @@ import os
 import platform
 import shutil
 import sys
+import time
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
+
+from .cuda import driver_problem
+from .jetson import detect
+from .jetson.advice import advise, as_dict, describe
+
+_BORN = 1704067200
+"""The first of January 2024: a clock that says less was never set."""
 
 LIBRARIES = ("numpy", "scipy", "msgspec", "ruamel.yaml", "click", "jinja2")
 
@@ -15,11 +24,12 @@ def examine(root: str = "/") -> Dict[str, Any]:
     """Look at this machine.
 
     Args:
-        root: Where `/proc` and `/etc` lie; another folder in tests.
+        root: Where `/proc`, `/etc`, `/sys` and `/var` lie; another folder in tests.
 
     Returns:
-        `machine` (facts by name), `libraries` (version or None by name), `findings` (each with
-        `level` of `error` or `note`, `what` and `remedy`) and `ready` (no finding is an error).
+        `machine` (facts by name), `jetson` (what kind of Jetson it is, or None), `libraries`
+        (version or None by name), `findings` (each with `level` of `error` or `note`, `what` and
+        `remedy`) and `ready` (no finding is an error).
     """
     findings: List[Dict[str, str]] = []
 
@@ -29,27 +39,40 @@ def examine(root: str = "/") -> Dict[str, Any]:
     libraries: Dict[str, Optional[str]] = {name: _version(name) for name in LIBRARIES}
     libraries["onnxruntime"] = _onnxruntime(find)
     libraries["opencv"] = _opencv(find)
-    libraries["tensorrt"] = _version("tensorrt")
+    libraries["tensorrt"] = _tensorrt()
     free = shutil.disk_usage(os.getcwd()).free / 2**30
     if free < 1.0:
         find("note", f"only {free:.1f} GB of disk are free here", "free some, or use --out")
-    device = jetson_model(root)
-    if device and libraries["tensorrt"] is None:
+    if time.time() < _BORN:
         find(
             "note",
-            f"{device} runs models on its CPU, for TensorRT is not visible here",
-            "make the virtual environment with --system-site-packages",
+            f"the clock says {time.strftime('%Y-%m-%d')}: it was never set, and events would "
+            "carry that date",
+            "sudo timedatectl set-ntp true, or fit a battery for the clock",
+        )
+    jetson = detect(root)
+    memory = _memory(root)
+    if jetson is not None:
+        advise(
+            jetson,
+            find,
+            root=root,
+            bindings=libraries["tensorrt"],
+            driver=driver_problem() if libraries["tensorrt"] else None,
+            memory_mb=memory[1] * 1024 if memory else None,
         )
     machine = {
-        "device": device or f"{platform.machine()} computer",
+        "device": jetson.model if jetson else f"{platform.machine()} computer",
+        **(describe(jetson) if jetson else {}),
         "system": _system(root),
         "python": f"{platform.python_version()} in {sys.prefix}",
         "cores": str(usable_cores()),
-        "memory": _memory(root),
+        "memory": "{:.1f} GB, {:.1f} GB free".format(*memory) if memory else "unknown",
         "disk free": f"{free:.1f} GB",
     }
     return {
         "machine": machine,
+        "jetson": as_dict(jetson) if jetson else None,
         "libraries": libraries,
         "findings": findings,
         "ready": not any(f["level"] == "error" for f in findings),
@@ -66,12 +89,8 @@ def usable_cores() -> int:
 
 def jetson_model(root: str = "/") -> Optional[str]:
     """The name of a Jetson from its device tree, or None on other machines."""
-    text = _read(root, "proc/device-tree/model") or ""
-    text = text.replace("\0", "").strip()
-    release = _read(root, "etc/nv_tegra_release")
-    if release or "jetson" in text.lower() or "nvidia" in text.lower():
-        return text or "NVIDIA Jetson"
-    return None
+    machine = detect(root)
+    return machine.model if machine else None
 
 
 def _version(name: str) -> Optional[str]:
@@ -79,6 +98,20 @@ def _version(name: str) -> Optional[str]:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return None
+
+
+def _tensorrt() -> Optional[str]:
+    """Version of TensorRT's bindings, found without loading them."""
+    loaded = sys.modules.get("tensorrt")
+    version = _version("tensorrt") or getattr(loaded, "__version__", None)
+    if version is None and "tensorrt" not in sys.modules:
+        try:
+            found = find_spec("tensorrt")
+        except (ImportError, ValueError):
+            found = None
+        # Bindings that were built by hand may carry no note of their version.
+        version = "unknown version" if found is not None else None
+    return version
 
 
 def _onnxruntime(find) -> Optional[str]:
@@ -125,7 +158,8 @@ def _system(root: str) -> str:
     return platform.platform()
 
 
-def _memory(root: str) -> str:
+def _memory(root: str) -> Optional[Tuple[float, float]]:
+    """Memory there is and that is free, in GB, or None."""
     facts = {}
     for line in (_read(root, "proc/meminfo") or "").splitlines():
         name, _, value = line.partition(":")
@@ -133,8 +167,8 @@ def _memory(root: str) -> str:
     try:
         total, free = (int(facts[k][0]) / 2**20 for k in ("MemTotal", "MemAvailable"))
     except (KeyError, IndexError, ValueError):
-        return "unknown"
-    return f"{total:.1f} GB, {free:.1f} GB free"
+        return None
+    return total, free
 
 
 def _read(root: str, path: str) -> Optional[str]:

@@ -26,8 +26,26 @@ class QuantiseSettings:
     residual: bool = True
 
 
+@dataclass(frozen=True)
+class Fitted:
+    """Weights of a node as they are stored.
+
+    Attributes:
+        levels: int8, in the form of the weights.
+        scales: `(o,)` float32.
+        bias: `(o,)` float32 instead of the node's own; None keeps that.
+    """
+
+    levels: np.ndarray
+    scales: np.ndarray
+    bias: Optional[np.ndarray] = None
+
+
 def quantise(
-    model: Any, ranges: Mapping[str, float], settings: Optional[QuantiseSettings] = None
+    model: Any,
+    ranges: Mapping[str, float],
+    settings: Optional[QuantiseSettings] = None,
+    fitted: Optional[Mapping[str, Fitted]] = None,
 ) -> Any:
     """Write Q/DQ pairs into a float model.
 
@@ -43,6 +61,8 @@ def quantise(
         ranges: Largest absolute value by tensor name. Of tensors with one scale the largest range
             counts.
         settings: What stays float.
+        fitted: Weights that were rounded already (`rounding.fit`), by the first output of their
+            node; those of other nodes are rounded to the nearest level.
 
     Returns:
         A new `ModelProto` of operator version 13 or newer.
@@ -59,7 +79,7 @@ def quantise(
             remedy="fold the model first (calibration.fold), which brings it there",
         )
     planned = plan(graph, settings.floats, settings.residual)
-    write_pairs(graph, planned, group_ranges(planned, ranges))
+    write_pairs(graph, planned, group_ranges(planned, ranges), fitted)
     return graph.finish()
 
 
@@ -83,8 +103,20 @@ def group_ranges(planned: Plan, ranges: Mapping[str, float]) -> Dict[str, float]
     return found
 
 
-def write_pairs(graph: Graph, planned: Plan, amax: Mapping[str, float]) -> None:
-    """Insert the pairs of a plan; `amax` is the range of each group."""
+def write_pairs(
+    graph: Graph,
+    planned: Plan,
+    amax: Mapping[str, float],
+    fitted: Optional[Mapping[str, Fitted]] = None,
+) -> None:
+    """Insert the pairs of a plan.
+
+    Args:
+        graph: The float graph.
+        planned: What is quantised.
+        amax: The range of each group.
+        fitted: Weights that were rounded already, by the first output of their node.
+    """
     zero = add_scalar(graph, "int8_zero", np.int8(0))
     scales: Dict[str, str] = {}
     for tensor, readers in planned.reads.items():
@@ -99,9 +131,17 @@ def write_pairs(graph: Graph, planned: Plan, amax: Mapping[str, float]) -> None:
         graph.make("QuantizeLinear", [tensor, scale, zero], [quantised], quantised + "/n")
         graph.make("DequantizeLinear", [quantised, scale, zero], [restored], restored + "/n")
     done: Dict[Tuple[str, int], str] = {}
-    for item in planned.nodes.values():
+    for output, item in planned.nodes.items():
+        own = (fitted or {}).get(output)
+        if own is not None:
+            item.node.input[1] = _write_weight(graph, item, own)
+            if own.bias is not None:
+                bias = graph.add_constant(f"{output}/bias", own.bias)
+                del item.node.input[2:]
+                item.node.input.append(bias)
+            continue
         if (item.weight, item.axis) not in done:
-            done[item.weight, item.axis] = _write_weight(graph, item)
+            done[item.weight, item.axis] = _write_weight(graph, item, None)
         item.node.input[1] = done[item.weight, item.axis]
     graph._changed()
 
@@ -127,11 +167,15 @@ def weight_levels(weight: np.ndarray, scales: np.ndarray, axis: int) -> np.ndarr
     return np.clip(np.rint(weight / scales.reshape(shape)), -LEVELS, LEVELS).astype(np.int8)
 
 
-def _write_weight(graph: Graph, item: Weighted) -> str:
+def _write_weight(graph: Graph, item: Weighted, fitted: Optional[Fitted]) -> str:
     weight = graph.constant(item.weight)
     assert weight is not None
-    scales = weight_scales(weight, item.axis)
-    levels = graph.add_constant(f"{item.weight}/int8", weight_levels(weight, scales, item.axis))
+    if fitted is None:
+        scales = weight_scales(weight, item.axis)
+        values = weight_levels(weight, scales, item.axis)
+    else:
+        values, scales = fitted.levels, fitted.scales
+    levels = graph.add_constant(f"{item.weight}/int8", values)
     scale = graph.add_constant(f"{item.weight}/scale", scales)
     zero = graph.add_constant(f"{item.weight}/zero", np.zeros(len(scales), np.int8))
     restored = graph.fresh(f"{item.weight}/dq")

@@ -87,7 +87,7 @@ class BindingsDevice:
         code, *values = getattr(self._cuda, name)(*arguments)
         if int(code):
             self._cuda.cudaGetLastError()
-            text = self._cuda.cudaGetErrorString(code)[1]
+            text = self._cuda.cudaGetErrorString(code)[1]  # it wants the enumeration
             text = text.decode() if isinstance(text, bytes) else str(text)
             raise cuda_error(name, int(code), text)
         return values[0] if values else None

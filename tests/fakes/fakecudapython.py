@@ -26,6 +26,12 @@ class cudaStreamCaptureMode(enum.IntEnum):
     cudaStreamCaptureModeThreadLocal = 1
 
 
+cudaError_t = enum.IntEnum(
+    "cudaError_t",
+    {"cudaSuccess": 0, **{f"error_{n}": n for n in (1, 2, 100, 400, 700, 719, 900, 901, 909)}},
+)
+
+
 class _Handle:
     """Streams and graphs are objects that know their address."""
 
@@ -45,8 +51,10 @@ def runtime_module(name, cuda):
             try:
                 value = work(*args)
             except SimulatedCudaError as error:
-                return (error.code, None) if has_value else (error.code,)
-            return (0, wrap(value)) if has_value else (0,)
+                code = cudaError_t(error.code)
+                return (code, None) if has_value else (code,)
+            good = cudaError_t.cudaSuccess
+            return (good, wrap(value)) if has_value else (good,)
 
         setattr(module, function, call)
 
@@ -79,7 +87,13 @@ def runtime_module(name, cuda):
     add("cudaGraphExecDestroy", lambda g: cuda.destroy_graph(int(g)))
     add("cudaGraphDestroy", lambda g: cuda.destroy_graph(int(g)))
     module.cudaGetLastError = lambda: (0,)
-    module.cudaGetErrorString = lambda code: (0, error_text(int(code)).encode())
+
+    def text(code):
+        if not isinstance(code, cudaError_t):
+            raise TypeError("Argument 'error' has incorrect type")
+        return cudaError_t.cudaSuccess, error_text(int(code)).encode()
+
+    module.cudaGetErrorString = text
     return module
 
 

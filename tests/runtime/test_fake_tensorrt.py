@@ -338,6 +338,35 @@ def test_timing_caches_are_tied_to_release_and_device(trt):
     assert parsed(stranger, net())[2].create_timing_cache(data) is None
 
 
+def test_an_error_recorder_is_told(trt):
+    """By code and text, beside the log."""
+
+    class Recorder(trt.IErrorRecorder):
+        def __init__(self):
+            trt.IErrorRecorder.__init__(self)
+            self.errors = []
+
+        def report_error(self, arg0, arg1):
+            self.errors.append((arg0, arg1))
+            return True
+
+    runtime = trt.Runtime(Notes(trt))
+    runtime.error_recorder = Recorder()
+    assert runtime.deserialize_cuda_engine(b"rubbish") is None
+    assert runtime.error_recorder.errors[0][0] == trt.ErrorCodeTRT.UNSPECIFIED_ERROR
+
+
+def test_the_inspector_names_the_layers(trt):
+    """As one line a layer, or as JSON."""
+    builder, network, config, logger, _ = parsed(trt, net())
+    engine = trt.Runtime(logger).deserialize_cuda_engine(
+        builder.build_serialized_network(network, config)
+    )
+    inspector = engine.create_engine_inspector()
+    text = inspector.get_engine_information(trt.LayerInformationFormat.JSON)
+    assert json.loads(text) == {"Layers": ["add"]}
+
+
 def test_without_a_driver_nothing_can_be_made():
     """The logger works, the builder does not."""
     trt = faketrt.load("8.5", faketrt.SimulatedCuda(present=False))

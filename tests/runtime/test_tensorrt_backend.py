@@ -10,10 +10,12 @@ import faketrt  # noqa: E402
 import trtbuild  # noqa: E402
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
-from edgelane.core import ModelError  # noqa: E402
+from edgelane.core import ModelError, UsageError  # noqa: E402
 from edgelane.runtime.backends.trt import TensorrtBackend  # noqa: E402
+from edgelane.runtime.backends.trt.backend import _close_all  # noqa: E402
 from edgelane.runtime.backends.trt.library import numpy_type  # noqa: E402
 from edgelane.runtime.cuda import CudaError  # noqa: E402
+from edgelane.runtime.cuda.simulated import SimulatedCudaError  # noqa: E402
 from edgelane.runtime.testing import FakeDevice, SimulatedCuda  # noqa: E402
 
 PLACES = ["8.2 nano", "8.2 xavier", "8.5 xavier", "10.3 orin", "10.16 server", "11.4 thor"]
@@ -120,6 +122,45 @@ def test_all_memory_is_given_back(trt, tmp_path):
     assert not cuda._host
     assert not cuda._graphs
     assert list(cuda._streams) == [0]
+
+
+def test_memory_that_cannot_be_mapped_is_copied(tmp_path, monkeypatch):
+    """A context made by another library may not allow mapping."""
+    trt = faketrt.load("8.5", "xavier")
+    allocate = trt._cuda.host_alloc
+
+    def refuse(size, mapped):
+        if mapped:
+            raise SimulatedCudaError(1)
+        return allocate(size, mapped)
+
+    monkeypatch.setattr(trt._cuda, "host_alloc", refuse)
+    backend = open_engine(trt, double(tmp_path / "m.onnx"), tmp_path)
+    assert np.all(backend.infer(ones(value=4))["y"] == 8)
+    assert trt._cuda.used > 0
+
+
+def test_the_way_of_transfer_can_be_said(trt, tmp_path):
+    """To measure which is faster; the answers are the same."""
+    path = trtbuild.save_engine(trt, double(tmp_path / "m.onnx"), tmp_path / "m.engine")
+    device = FakeDevice(trt._cuda)
+    for transfer in ("mapped", "pinned", "pageable"):
+        backend = TensorrtBackend(path, trt=trt, device=device, transfer=transfer)
+        assert np.all(backend.infer(ones(value=4))["y"] == 8)
+        assert (trt._cuda.used == 0) == (transfer == "mapped")
+        backend.close()
+    with pytest.raises(UsageError, match="mapped, pinned or pageable"):
+        TensorrtBackend(path, trt=trt, device=device, transfer="fast")
+
+
+def test_what_is_open_at_the_end_of_the_process_is_closed(tmp_path):
+    """Before CUDA goes, or TensorRT would crash at exit."""
+    trt = faketrt.load("8.5", "xavier")
+    backend = open_engine(trt, double(tmp_path / "m.onnx"), tmp_path)
+    _close_all()
+    with pytest.raises(ModelError, match="has been closed"):
+        backend.infer(ones())
+    assert list(trt._cuda._streams) == [0]
 
 
 def test_outputs_whose_size_depends_on_the_data(tmp_path):

@@ -1,7 +1,7 @@
 """The two ways to talk to an engine: by index of the binding (to 8.4), by name (from 8.5 on)."""
 
 from dataclasses import dataclass
-from typing import Any, Dict, List, Optional, Protocol, Tuple
+from typing import Any, Dict, List, Protocol, Tuple
 
 import numpy as np
 
@@ -180,19 +180,20 @@ def _make_allocator(trt: Any, device: CudaDevice) -> Any:
 
         def reallocate_output(
             self, tensor_name: str, memory: Any, size: int, alignment: int
-        ) -> Optional[int]:
-            # Called from within TensorRT: nothing may be raised through it.
+        ) -> int:
+            # Called from within TensorRT: nothing may be raised through it, and 0 means no.
+            # What CUDA allocates is aligned to 256 bytes, more than TensorRT ever asks for.
             if size > self.size or not self.address:
                 try:
                     self.free()
                     self.address, self.size = device.alloc(size), size
                 except ModelError:
-                    return None
+                    return 0
             return self.address
 
         def reallocate_output_async(
             self, tensor_name: str, memory: Any, size: int, alignment: int, stream: Any
-        ) -> Optional[int]:
+        ) -> int:
             return self.reallocate_output(tensor_name, memory, size, alignment)
 
         def notify_shape(self, tensor_name: str, shape: Any) -> None:

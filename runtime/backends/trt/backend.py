@@ -1,17 +1,28 @@
 """Engines on NVIDIA GPUs through TensorRT 8.2 to 11."""
 
+import atexit
 import threading
+import weakref
 from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 
-from ....core import ModelError
+from ....core import ModelError, UsageError
 from ...cuda import CudaDevice, CudaError, open_device
 from ...engines.machine import load_tensorrt
 from ..base import TensorSpec
 from .api import Tensor, wrap
 from .library import deserialize, release_of, told
 from .slot import Slot
+
+_OPEN: "weakref.WeakSet[TensorrtBackend]" = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    """Before the interpreter takes modules apart: CUDA must outlive what was made with it."""
+    for backend in list(_OPEN):
+        backend._shut(2.0)
 
 
 class TensorrtBackend:
@@ -25,6 +36,8 @@ class TensorrtBackend:
         metadata: What the model says about itself: the notes of the ONNX it was built from.
         contexts: Runs that may go on at once; each takes device memory of its own.
         graphs: Whether runs of unchanging shapes are launched as CUDA graphs.
+        transfer: How arrays travel: `mapped`, `pinned` or `pageable`; what suits the device's
+            memory by default, see `runtime.cuda.transfer_mode`.
         dla_core: The DLA core that an engine built for DLA is to run on.
         trt: The `tensorrt` module; imported by default.
         device: The CUDA device; the first by default.
@@ -42,6 +55,7 @@ class TensorrtBackend:
         metadata: Optional[Dict[str, str]] = None,
         contexts: int = 2,
         graphs: bool = True,
+        transfer: Optional[str] = None,
         dla_core: Optional[int] = None,
         trt: Any = None,
         device: Optional[CudaDevice] = None,
@@ -50,7 +64,11 @@ class TensorrtBackend:
         self.metadata = dict(metadata or {})
         self._trt = trt = load_tensorrt() if trt is None else trt
         self._device = open_device() if device is None else device
-        self._graphs = graphs
+        if transfer not in (None, "mapped", "pinned", "pageable"):
+            raise UsageError(
+                "transfer is unknown", got=repr(transfer), expected="mapped, pinned or pageable"
+            )
+        self._graphs, self._transfer = graphs, transfer
         self._idle: List[Slot] = []
         self._made = 0
         self._closed = False
@@ -77,6 +95,7 @@ class TensorrtBackend:
         except BaseException:
             self.close()
             raise
+        _OPEN.add(self)
 
     def infer(self, feeds: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
         """Run the engine: arrays by input name to arrays by output name. Thread-safe.
@@ -97,13 +116,16 @@ class TensorrtBackend:
 
     def close(self) -> None:
         """Let go of the device's memory, once the last run is done."""
+        self._shut(None)
+
+    def _shut(self, patience: Optional[float]) -> None:
         with self._changed:
             self._closed = True
-            while self._made > len(self._idle):
-                self._changed.wait()
-            idle, self._idle, self._made = self._idle, [], 0
+            done = self._changed.wait_for(lambda: self._made <= len(self._idle), patience)
             self._changed.notify_all()
-        if idle or self._runtime is not None:
+            if not done or self._runtime is None:
+                return
+            idle, self._idle, self._made = self._idle, [], 0
             with self._device.current():
                 for slot in idle:
                     slot.close()
@@ -169,7 +191,7 @@ class TensorrtBackend:
                 self._changed.wait()
         try:
             with self._device.current():
-                return Slot(engine, self._device, profile, self._graphs)
+                return Slot(engine, self._device, profile, self._graphs, self._transfer)
         except ModelError:
             with self._changed:
                 self._profiles.append(profile)

@@ -67,6 +67,8 @@ def deserialize(path: str, trt: Any, dla_core: Optional[int] = None) -> Tuple[An
     logger = tensorrt_logger(trt)
     logger.take_errors()
     try:
+        # Engines may hold TensorRT's own plugins, EfficientNMS_TRT above all.
+        trt.init_libnvinfer_plugins(logger, "")
         runtime = trt.Runtime(logger)
     except Exception as error:
         raise ModelError("TensorRT cannot start", got=str(error)) from None

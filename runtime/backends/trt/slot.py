@@ -56,6 +56,7 @@ class Slot:
         device: Where it runs.
         profile: The optimization profile to take.
         graphs: Whether runs may be captured into CUDA graphs.
+        transfer: `mapped`, `pinned` or `pageable` instead of what `transfer_mode` says.
 
     Attributes:
         profile: The profile that it holds.
@@ -66,9 +67,16 @@ class Slot:
         ModelError: There is no room for it.
     """
 
-    def __init__(self, engine: Engine, device: CudaDevice, profile: int, graphs: bool) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        device: CudaDevice,
+        profile: int,
+        graphs: bool,
+        transfer: Optional[str] = None,
+    ) -> None:
         self._device = device
-        self._mode = transfer_mode(device)
+        self._mode = transfer or transfer_mode(device)
         self._inputs = [t for t in engine.tensors if t.is_input]
         self._outputs = [t for t in engine.tensors if not t.is_input]
         self._memory: Dict[str, _Memory] = {}
@@ -156,9 +164,21 @@ class Slot:
             if memory is not None:
                 del self._memory[tensor.name]
                 memory.free()
-            memory = self._memory[tensor.name] = _Memory(self._device, self._mode, size)
+            memory = self._memory[tensor.name] = self._allocate(size)
         assert self._context is not None
         self._context.bind(tensor.name, memory.address)
+
+    def _allocate(self, size: int) -> _Memory:
+        if self._mode == "mapped" and not self._memory:
+            try:
+                return _Memory(self._device, self._mode, size)
+            except CudaError as error:
+                if error.no_room:
+                    raise
+                # A context that someone else made may not allow it.
+                _LOG.debug("host memory cannot be mapped, so it is copied: %s", error)
+                self._mode = "pageable"
+        return _Memory(self._device, self._mode, size)
 
     def _enqueue(self) -> bool:
         """Put a run into the stream: as a graph where there is one."""

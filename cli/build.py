@@ -87,7 +87,9 @@ def command(
         else:
             click.echo("\n".join(lines(plan)))
         return
-    engine = Path(out) if out else Path(path).with_suffix(".engine")
+    # Beside a file of the user's; of a model that ships or was downloaded, in this folder.
+    place = Path(path) if Path(model).is_file() else Path(Path(path).name)
+    engine = Path(out) if out else place.with_suffix(".engine")
     progress = None if as_json else _progress()
     try:
         built = build_engine(
@@ -125,7 +127,7 @@ def lines(plan: "BuildPlan") -> Iterator[str]:
     if plan.calibration is not None:
         yield f"ranges     {plan.calibration.path}, {len(plan.calibration.scales)} tensors"
     if plan.keep_float:
-        yield f"in FP32    {len(plan.keep_float)} nodes, as the graph says"
+        yield f"in FP32    {len(plan.keep_float)} tensors, as the graph says"
     if plan.dla_core is not None:
         yield f"DLA        core {plan.dla_core}; what it lacks runs on the GPU"
     yield f"workspace  {plan.workspace_mb} MB ({plan.workspace_by})"

@@ -151,6 +151,8 @@ def build_engine(
     module = load_tensorrt() if trt is None else trt
     place = here(module, root)
     plan = _plan(graph, _target(device, place, root), place.tensorrt, options)
+    if device is not None:
+        options["device"] = plan.device
     store = cache or EngineCache()
     key = store.key(graph, plan, place)
     kept = None if force else store.find(key)
@@ -251,7 +253,7 @@ def _build(
         )
     begun = time.monotonic()
     timing = store.timing(place) if usable else None
-    data = compile_engine(trt, graph, plan, timing, report)
+    data = compile_engine(trt, graph, plan, timing, report, store.took(graph.path, place))
     passport = Passport(
         onnx=os.path.abspath(graph.path),
         onnx_sha256=graph.sha256,

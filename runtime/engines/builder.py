@@ -4,7 +4,7 @@ import contextlib
 import threading
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Set, Tuple
 
 from ...core import EdgelaneError, ModelError, StorageError
 from ..files import write_whole
@@ -36,6 +36,7 @@ def compile_engine(
     plan: BuildPlan,
     timing: Optional[Path] = None,
     report: Optional[Report] = None,
+    expected: Optional[float] = None,
 ) -> bytes:
     """Build an engine; takes minutes.
 
@@ -48,6 +49,7 @@ def compile_engine(
         plan: How to build it, for this release.
         timing: File of measured kernels to go on from and to write; None for none.
         report: Called a few times a second in the caller's thread.
+        expected: Seconds that the last build like it took, for releases that tell nothing.
 
     Raises:
         ModelError: TensorRT refuses the graph or fails.
@@ -61,7 +63,11 @@ def compile_engine(
         while thread.is_alive():
             thread.join(0.2)
             if report is not None:
-                report(Step(time.monotonic() - begun, *work.state()))
+                spent = time.monotonic() - begun
+                fraction, phase = work.state()
+                if fraction is None and expected:
+                    fraction = min(spent / expected, 0.99)
+                report(Step(spent, fraction, phase))
     except BaseException:
         work.stopped.set()
         if plan.progress:
@@ -175,7 +181,7 @@ class _Work:
             if profile is not None:
                 config.set_calibration_profile(profile)
         if plan.keep_float:
-            _pin(trt, network, plan.keep_float)
+            _pin(trt, network, {*plan.keep_float, *self.graph.float_nodes})
         if plan.progress:
             config.progress_monitor = make_monitor(trt, self._phases, self.stopped)
         self._take_timing(config)
@@ -337,16 +343,18 @@ def make_calibrator(trt: Any, cache: bytes) -> Any:
     return CacheCalibrator()
 
 
-def _pin(trt: Any, network: Any, names: Tuple[str, ...]) -> None:
-    """Ask for FP32 in the layers of these nodes."""
-    wanted = set(names)
+def _pin(trt: Any, network: Any, names: Set[str]) -> None:
+    """Ask for FP32 in the layers of these nodes, or that give these tensors.
+
+    The parser calls a layer as its node, and of a node without a name what it likes.
+    """
     for index in range(network.num_layers):
         layer = network.get_layer(index)
-        if layer.name not in wanted:
-            continue
-        layer.precision = trt.float32
-        for output in range(layer.num_outputs):
-            layer.set_output_type(output, trt.float32)
+        outputs = [layer.get_output(i) for i in range(layer.num_outputs)]
+        if layer.name in names or any(o is not None and o.name in names for o in outputs):
+            layer.precision = trt.float32
+            for output in range(layer.num_outputs):
+                layer.set_output_type(output, trt.float32)
 
 
 def _line(text: str) -> str:

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import re
+import time
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
 
@@ -20,6 +21,9 @@ FOLDER_VARIABLE = "EDGELANE_ENGINES"
 
 LIMIT = 2 << 30
 """Bytes that engines may take together, unless said otherwise."""
+
+
+_STALE = 24 * 3600  # seconds after which no writer of a file can still be at work
 
 
 class Kept(NamedTuple):
@@ -112,7 +116,11 @@ class EngineCache:
         return sorted(found)
 
     def prune(self, keep: Optional[Path] = None) -> List[Path]:
-        """Delete the engines used longest ago until the rest fits; gives what was deleted."""
+        """Delete the engines used longest ago until the rest fits; gives what was deleted.
+
+        What a build that was cut off by a power cut left half written goes as well.
+        """
+        self._sweep()
         kept = self.kept()
         total = sum(size for _, size, _ in kept)
         gone = []
@@ -125,6 +133,13 @@ class EngineCache:
                 total -= size
         return gone
 
+    def _sweep(self) -> None:
+        with contextlib.suppress(OSError):
+            for path in self.folder.glob(".*.tmp"):
+                with contextlib.suppress(OSError):
+                    if time.time() - path.stat().st_mtime > _STALE:
+                        path.unlink()
+
     def drop(self, path: Path) -> None:
         """Delete an engine and its passport."""
         for file in (passport_path(path), path):
@@ -136,14 +151,26 @@ class EngineCache:
 
         Nothing of it is loaded but its passport.
         """
+        found = self._of(onnx)
+        return found[-1].path if found else None
+
+    def took(self, onnx: PathLike, here: Here) -> Optional[float]:
+        """Seconds that the last build from this ONNX file took on this machine, or None."""
+        times = [
+            passport.seconds for _, passport in self._of(onnx) if not passport.differences(here)
+        ]
+        return times[-1] if times else None
+
+    def _of(self, onnx: PathLike) -> List[Kept]:
+        """The engines built from this ONNX file, the last one last."""
         wanted = os.path.abspath(os.fspath(onnx))
-        found: List[Tuple[float, Path]] = []
+        found: List[Kept] = []
         for _, _, path in self.kept():
             with contextlib.suppress(ModelError):
                 passport = read_passport(path)
                 if passport.onnx == wanted:
-                    found.append((passport.built, path))
-        return max(found)[1] if found else None
+                    found.append(Kept(path, passport))
+        return sorted(found, key=lambda kept: kept.passport.built)
 
     def timing(self, here: Here) -> Path:
         """The timing cache of this release and device, which makes further builds shorter."""

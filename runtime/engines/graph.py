@@ -57,6 +57,7 @@ class GraphFacts:
         half: Whether it computes in FP16 by itself.
         nodes: Name and operator of each node, in the graph's order.
         float_nodes: Names of nodes that compute in FP32 although the graph is in FP16.
+        float_tensors: What those nodes give, and those without a name.
         control_flow: Names of operators of control flow in it.
         external: Names of files that hold its weights.
         card: Its card, or None.
@@ -74,6 +75,7 @@ class GraphFacts:
     half: bool
     nodes: Tuple[Tuple[str, str], ...] = ()
     float_nodes: Tuple[str, ...] = ()
+    float_tensors: Tuple[str, ...] = ()
     control_flow: Tuple[str, ...] = ()
     external: Tuple[str, ...] = ()
     card: Optional[ModelCard] = None
@@ -105,6 +107,7 @@ def read_graph(path: PathLike) -> GraphFacts:
     # Weights of older files stand among the inputs, too.
     inputs = tuple(i for i in reader.inputs if i.name not in reader.weights)
     operators = tuple(sorted(reader.operators))
+    float_nodes = _float_nodes(reader)
     half = reader.half or any(i.dtype == "float16" for i in inputs)
     return GraphFacts(
         path=name,
@@ -118,7 +121,8 @@ def read_graph(path: PathLike) -> GraphFacts:
         quantized="QuantizeLinear" in operators or "DequantizeLinear" in operators,
         half=half,
         nodes=tuple((node.name, node.operator) for node in reader.nodes),
-        float_nodes=_float_nodes(reader) if half else (),
+        float_nodes=tuple(n.name for n in float_nodes if n.name) if half else (),
+        float_tensors=tuple(o for n in float_nodes for o in n.outputs if o) if half else (),
         control_flow=tuple(op for op in operators if op in _CONTROL_FLOW),
         external=external,
         card=card,
@@ -159,7 +163,7 @@ _FLOATS = ("float16", "float32", "float64", "bfloat16")
 _WHOLE = {"Shape": "int64", "Size": "int64", "ArgMax": "int64", "ArgMin": "int64"}
 
 
-def _float_nodes(reader: "_Reader") -> Tuple[str, ...]:
+def _float_nodes(reader: "_Reader") -> List[_Node]:
     """Nodes between casts to FP32 and back, by following the types through the graph.
 
     The type of what a node gives is that of its first floating input, which holds for all
@@ -176,9 +180,9 @@ def _float_nodes(reader: "_Reader") -> Tuple[str, ...]:
         for name in node.outputs:
             types[name] = dtype
         computes = node.operator not in ("Cast", "Constant", "DequantizeLinear", "Identity")
-        if computes and dtype == "float32" and node.name:
-            found.append(node.name)
-    return tuple(found)
+        if computes and dtype == "float32":
+            found.append(node)
+    return found
 
 
 class _Reader:

@@ -40,8 +40,8 @@ class BuildPlan:
         optimization_level: 0 to 5, or None for the release's own.
         dla_core: Core of the deep-learning accelerator, or None for the GPU.
         profile: Smallest, usual and largest shape by input, for inputs with open axes.
-        keep_float: Names of nodes that must compute in FP32, where the release does not take that
-            from the graph itself.
+        keep_float: Names of tensors that must be computed in FP32, where the release does not
+            take that from the graph itself.
         progress: Whether the release tells how far a build is.
         notes: Sentences that a user should read.
     """
@@ -391,7 +391,7 @@ def _flags(
     dla_core: Optional[int],
     notes: List[str],
 ) -> Tuple[Tuple[str, ...], Tuple[str, ...], Tuple[str, ...]]:
-    """Flags of the builder and of the network, and the nodes that must stay in FP32."""
+    """Flags of the builder and of the network, and the tensors that must stay in FP32."""
     network = ("EXPLICIT_BATCH",) if version < (10,) else ()
     flags: List[str] = ["GPU_FALLBACK"] if dla_core is not None else []
     typed = version >= (11,) or (version >= (10,) and dla_core is None and _carries(graph))
@@ -411,7 +411,8 @@ def _flags(
         flags.append("FP16")
     if precision == "int8":
         flags.append("INT8")
-    keep = graph.float_nodes if graph.half and "FP16" in flags else ()
+    # In a graph with Q/DQ what they feed is typed FP32 and yet to run in INT8.
+    keep = graph.float_tensors if "FP16" in flags and not graph.quantized else ()
     if keep:
         flags.append("PREFER_PRECISION_CONSTRAINTS")
     return tuple(flags), network, keep

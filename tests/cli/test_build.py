@@ -134,3 +134,9 @@ def test_a_damaged_model_is_one_sentence_and_leaves_nothing(model, tmp_path):
     done = program([model], tmp_path, "8.5")
     assert done.returncode == 1 and done.stderr.count("\n") == 1 and "m.onnx" in done.stderr
     assert sorted(p.name for p in tmp_path.iterdir()) == ["m.onnx"]
+
+
+def test_an_engine_of_a_model_that_ships_is_written_into_this_folder(tmp_path):
+    done = program(["store-person"], tmp_path, "8.5")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "store_person.engine").is_file()

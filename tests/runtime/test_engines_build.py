@@ -17,6 +17,7 @@ pytest.importorskip("onnx")
 import fakecuda  # noqa: E402
 import faketrt  # noqa: E402
 from faketrt import plan as fakeplan  # noqa: E402
+from onnx import load, save  # noqa: E402
 
 from edgelane.core import MissingDependency, ModelError, StorageError, UsageError  # noqa: E402
 from edgelane.runtime.engines import (  # noqa: E402
@@ -166,8 +167,17 @@ def test_layers_that_must_stay_in_fp32_are_asked_for(place, tmp_path, monkeypatc
         "precision",
         property(lambda self: None, lambda self, value: pinned.update({self.name: value})),
     )
-    build_engine(nets.save(tmp_path / "m.onnx", kind="half", island=True), **options)
+    onnx = nets.save(tmp_path / "m.onnx", kind="half", island=True)
+    build_engine(onnx, **options)
     assert pinned == {"exp": trt.float32}
+    # A layer is known by what it gives where its node has no name.
+    model = load(onnx)
+    for node in model.graph.node:
+        node.name = ""
+    save(model, onnx)
+    pinned.clear()
+    build_engine(onnx, **options)
+    assert list(pinned.values()) == [trt.float32]
 
 
 def test_what_was_built_before_comes_from_the_cache(place, tmp_path, monkeypatch):
@@ -236,6 +246,10 @@ def test_progress_is_told_by_the_release_or_by_the_clock(place, tmp_path, monkey
         build_engine(nets.save(tmp_path / "m.onnx"), report=steps.append, **options)
         assert len(steps) >= 2 and steps == sorted(steps, key=lambda s: s.seconds)
         assert (steps[-1].fraction == 1.0) == known
+        # The second time it is known how long it takes.
+        steps = []
+        build_engine(nets.save(tmp_path / "m.onnx"), force=True, report=steps.append, **options)
+        assert 0 < steps[-1].fraction <= 1.0
 
 
 def test_phases_within_phases_make_one_fraction_that_never_falls():
@@ -345,7 +359,8 @@ def test_another_device_than_this_one_is_refused_and_a_like_one_believed(place, 
     onnx = nets.save(tmp_path / "m.onnx")
     with pytest.raises(UsageError, match=r"engine for Jetson Nano is built on one.*--dry-run"):
         build_engine(onnx, device="nano", **options)
-    assert build_engine(onnx, device="agx-xavier", **options).plan.device == "agx-xavier"
+    built = build_engine(onnx, device="AGX Xavier", **options)
+    assert built.plan.device == "agx-xavier" and built.passport.options["device"] == "agx-xavier"
 
 
 def test_a_graphics_card_is_a_device_too(tmp_path, monkeypatch):

@@ -38,7 +38,13 @@ def test_q_dq_and_half_precision_are_seen(tmp_path):
 
 def test_nodes_that_stay_in_fp32_within_fp16_are_named(tmp_path):
     graph = read_graph(nets.save(tmp_path / "h.onnx", kind="half", island=True))
-    assert graph.float_nodes == ("exp",)
+    assert graph.float_nodes == ("exp",) and graph.float_tensors == ("exp_out",)
+    model = onnx.load(graph.path)
+    for node in model.graph.node:
+        node.name = ""
+    onnx.save(model, graph.path)
+    assert read_graph(graph.path).float_nodes == ()
+    assert read_graph(graph.path).float_tensors == ("exp_out",)
 
 
 def test_weights_among_the_inputs_and_branches_are_no_inputs_of_the_graph(tmp_path):

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import time
 
 import engine_nets as nets
 import pytest
@@ -196,6 +197,25 @@ def test_the_newest_engine_of_a_model_is_found_by_its_passport_alone(tmp_path, m
     (tmp_path / "broken.engine").write_bytes(b"x")
     monkeypatch.chdir(tmp_path)
     assert cached_engine("m.onnx") == cache.path("new")
+
+
+def test_the_time_of_the_last_build_is_known_where_it_was_on_this_machine(tmp_path):
+    cache = EngineCache(tmp_path)
+    assert cache.took("/models/m.onnx", HERE) is None
+    cache.store("a", b"engine", passport(built=1.0, seconds=60.0))
+    cache.store("b", b"engine", passport(built=2.0, seconds=90.0))
+    cache.store("c", b"engine", passport(built=3.0, seconds=1.0, tensorrt="10.3.0"))
+    assert cache.took("/models/m.onnx", HERE) == 90.0
+
+
+def test_what_a_power_cut_left_half_written_is_swept_away(tmp_path):
+    cache = EngineCache(tmp_path)
+    for name, age in ((".old.engine.7.tmp", 1e6), (".new.engine.8.tmp", 0)):
+        (tmp_path / name).write_bytes(b"half")
+        then = time.time() - age
+        os.utime(tmp_path / name, (then, then))
+    cache.prune()
+    assert [p.name for p in tmp_path.iterdir()] == [".new.engine.8.tmp"]
 
 
 def test_the_folder_of_engines_follows_the_environment(tmp_path, monkeypatch):

@@ -173,10 +173,14 @@ def test_tensorrt_11_has_no_calibration_and_takes_precision_from_the_graph(kinds
 
 def test_fp32_islands_of_a_half_graph_are_kept_where_flags_rule(kinds):
     plan = plan_build(kinds["half"], DEVICES["nano"], "8.2.1")
-    assert plan.keep_float == ("exp",)
+    assert plan.keep_float == ("exp_out",)
     assert plan.flags == ("FP16", "PREFER_PRECISION_CONSTRAINTS")
     plan = plan_build(kinds["half"], DEVICES["orin-nano"], "10.3.0")
     assert plan.typed and plan.keep_float == () and plan.flags == ()
+    # What Q/DQ feeds is typed FP32 and must run in INT8.
+    mixed = dataclasses.replace(kinds["quantized half"], float_tensors=("conv_out",))
+    plan = plan_build(mixed, DEVICES["xavier-nx"], "8.5.2")
+    assert plan.keep_float == () and plan.flags == ("FP16", "INT8")
 
 
 @pytest.mark.parametrize(

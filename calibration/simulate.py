@@ -49,12 +49,14 @@ def _in_float(view: View, pair: Pair) -> bool:
     graph = view.graph
     scale, limits = view.scale(pair.q), _LIMITS.get(view.element(pair.q) or "")
     zero = view.zero_point(pair.q)
-    offset = 0.0 if zero is None else float(np.asarray(zero, np.float64).reshape(-1)[0])
-    if scale is None or scale.size != 1 or np.size(zero) > 1 or limits is None:
+    zero = np.zeros(1) if zero is None else np.asarray(zero, np.float64).reshape(-1)
+    if scale is None or scale.size != 1 or zero.size != 1 or limits is None:
         return False
-    step = graph.add_constant(f"{pair.tensor}/step", np.float32(scale.reshape(-1)[0]))
-    low = graph.add_constant(f"{pair.tensor}/low", np.float32(limits[0] - offset))
-    high = graph.add_constant(f"{pair.tensor}/high", np.float32(limits[1] - offset))
+    numbers = (scale.reshape(-1)[0], limits[0] - zero[0], limits[1] - zero[0])
+    step, low, high = (
+        graph.add_constant(f"{pair.tensor}/{name}", np.asarray(number, np.float32))
+        for name, number in zip(("step", "low", "high"), numbers)
+    )
     output = pair.dq.output[0]
     names = [graph.fresh(f"{output}/{part}") for part in ("ratio", "level", "clipped")]
     graph.make("Div", [pair.tensor, step], [names[0]])

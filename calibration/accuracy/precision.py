@@ -18,6 +18,10 @@ MOST = 100
 """Predictions of a class that count in a picture, best first."""
 
 
+_HELD = 1 << 21
+"""Weights of predictions that are held at a time, which bounds the memory of many draws."""
+
+
 class _Block(NamedTuple):
     picture: int
     kind: int
@@ -99,18 +103,22 @@ class Matches:
         precision, recall = np.full(shape, np.nan), np.full(shape, np.nan)
         wanted = weights @ self.truths(size).T  # (b, k)
         for kind, (picture, rank, right, ignored) in enumerate(self._columns(size)):
-            total = wanted[:, kind]
-            present = total > 0
-            if not present.any():
-                continue
             kept = rank < most
-            weight = weights[:, picture[kept]]
-            for step in range(len(self.thresholds)):
-                counts = ~ignored[step, kept]
-                good = right[step, kept] & counts
-                ap, reached = _average(weight, good, counts, total)
-                precision[kind, step] = np.where(present, ap, np.nan)
-                recall[kind, step] = np.where(present, reached, np.nan)
+            step = max(1, _HELD // max(int(kept.sum()), 1))
+            for start in range(0, len(weights), step):
+                part = slice(start, start + step)
+                total = wanted[part, kind]
+                present = total > 0
+                if not present.any():
+                    continue
+                weight = weights[part][:, picture[kept]]
+                seen = np.cumsum(weight, axis=1)
+                for level in range(len(self.thresholds)):
+                    left_out = np.flatnonzero(ignored[level, kept])
+                    good = np.flatnonzero(right[level, kept] & ~ignored[level, kept])
+                    ap, reached = _average(weight, seen, good, left_out, total)
+                    precision[kind, level, part] = np.where(present, ap, np.nan)
+                    recall[kind, level, part] = np.where(present, reached, np.nan)
         return Curve(precision, recall)
 
     def _columns(self, size: int) -> List[Tuple[np.ndarray, ...]]:
@@ -136,18 +144,29 @@ class Matches:
 
 
 def _average(
-    weight: np.ndarray, good: np.ndarray, counts: np.ndarray, total: np.ndarray
+    weight: np.ndarray, seen: np.ndarray, good: np.ndarray, left_out: np.ndarray, total: np.ndarray
 ) -> Tuple[np.ndarray, np.ndarray]:
-    """Average precision and highest recall, `(b,)` each, of predictions sorted by score.
+    """Average precision and highest recall in each of b draws.
 
     Precision is highest right after a right prediction, so only those are looked at.
+
+    Args:
+        weight: `(b, n)` of predictions sorted by score.
+        seen: `(b, n)` its running sum.
+        good: Indices of the right ones.
+        left_out: Indices of those that do not count.
+        total: `(b,)` number of truths.
     """
     draws = len(weight)
-    if not good.any():
+    if not len(good):
         return np.zeros(draws), np.zeros(draws)
     hits = np.cumsum(weight[:, good], axis=1)
-    seen = np.cumsum(np.where(counts, weight, 0.0), axis=1)[:, good]
-    precision = hits / np.maximum(seen, 1e-12)
+    counted = seen[:, good]
+    if len(left_out):
+        before = np.zeros((draws, len(left_out) + 1))
+        np.cumsum(weight[:, left_out], axis=1, out=before[:, 1:])
+        counted = counted - before[:, np.searchsorted(left_out, good)]
+    precision = hits / np.maximum(counted, 1e-12)
     precision = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
     reached = hits / np.maximum(total, 1e-12)[:, None]
     # How many of the 101 recalls each right prediction is the first to reach.

@@ -16,6 +16,7 @@ COMMANDS: Dict[str, str] = {
     "report": "Write the report of a run anew.",
     "check": "Does this model see what it should: pictures and warnings.",
     "models": "Well-known models: list them, or get one.",
+    "export": "A trained model as one ONNX with its card, proved equal.",
     "calibrate": "A model to INT8: Q/DQ ONNX and calibration cache from pictures.",
     "lint": "What keeps a quantised model from being a good INT8 engine.",
     "build": "An engine for the machine that will run it, or its plan.",

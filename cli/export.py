@@ -1,0 +1,188 @@
+"""`edgelane export`: a trained model as one ONNX that says by itself how it wants to be used."""
+
+import json
+import sys
+from typing import Any, Dict, List, Optional, Tuple
+
+import click
+
+LAYERS_SHOWN = 8
+"""Layers that are printed, those that differ most; all are in the JSON."""
+
+
+def _shapes(values: Tuple[str, ...]) -> Dict[str, List[int]]:
+    from ..core import UsageError
+
+    found = {}
+    for value in values:
+        name, _, text = value.rpartition("=")
+        try:
+            found[name] = [int(n) for n in text.lower().replace(",", "x").split("x")]
+            if not name or min(found[name]) < 1:
+                raise ValueError
+        except ValueError:
+            raise UsageError(
+                f"--shape {value!r} makes no sense", expected="NAME=1x3x416x416"
+            ) from None
+    return found
+
+
+def _numbers(value: Optional[str], name: str) -> Optional[Tuple[float, ...]]:
+    from ..core import UsageError
+
+    if value is None:
+        return None
+    try:
+        return tuple(float(v) for v in value.split(","))
+    except ValueError:
+        raise UsageError(
+            f"--{name} makes no sense", got=repr(value), expected="three numbers, e.g. 0.5,0.5,0.5"
+        ) from None
+
+
+def _fraction(value: Optional[str]) -> Optional[float]:
+    from ..core import UsageError
+
+    if value is None:
+        return None
+    try:
+        over, _, under = value.partition("/")
+        return float(over) / float(under or 1)
+    except (ValueError, ZeroDivisionError):
+        raise UsageError(
+            "--scale makes no sense", got=repr(value), expected="1, or 1/255"
+        ) from None
+
+
+def _names(value: Optional[str]) -> Optional[List[str]]:
+    return [v.strip() for v in value.split(",")] if value else None
+
+
+@click.command("export")
+@click.argument("model")
+@click.option("--out", required=True, metavar="FILE", help="The ONNX to write.")
+@click.option("--checkpoint", metavar="FILE", help="Weights for module:factory.")
+@click.option("--factory-args", metavar="JSON", help="What to call the factory with.")
+@click.option("--target", metavar="NAME", help="TensorRT, JetPack or device: trt8.2, nano, …")
+@click.option("--opset", type=int, help="ONNX operator set [default: what suits the target].")
+@click.option("--size", metavar="WxH", help="Size of the input in pixels.")
+@click.option("--batch", metavar="N|dynamic", help="Pictures a run [default: 1, or as it is].")
+@click.option("--shape", multiple=True, metavar="NAME=…", help="Shape of an input: x=1x3x64x64.")
+@click.option("--input", "inputs", metavar="NAMES", help="Names for the inputs, by commas.")
+@click.option("--output", "outputs", metavar="NAMES", help="Names for the outputs, by commas.")
+@click.option("--simplify/--no-simplify", default=True, help="With onnxslim [default: yes].")
+@click.option("--fold", is_flag=True, help="Preprocessing in the graph: uint8 BGR pixels in.")
+@click.option("--precision", default="fp32", show_default=True, metavar="fp32|fp16")
+@click.option("--keep-float", metavar="NAMES", help="Nodes or operators that fp16 leaves alone.")
+@click.option("--io", default="float32", show_default=True, metavar="float32|half",
+              help="With fp16: type of inputs and outputs.")  # fmt: skip
+@click.option("--images", metavar="DIR", help="Pictures to compare on, and to find ranges with.")
+@click.option("--parity", default="outputs", show_default=True, metavar="outputs|layers")
+@click.option("--max-difference", type=float, metavar="X",
+              help="Of an output, by its range [default: 1e-4; fp16 0.01 as RMS].")  # fmt: skip
+@click.option("--card", metavar="FILE", help="JSON with fields of the card.")
+@click.option("--task", metavar="NAME", help="detect, pose, classify or anomaly.")
+@click.option("--decoder", metavar="NAME", help="How the outputs are read.")
+@click.option("--classes", metavar="NAMES|FILE", help="By commas, or a .txt with one a line.")
+@click.option("--confidence", type=float, help="Score below which a detection is dropped.")
+@click.option("--nms-iou", type=float, help="Overlap above which the weaker box is dropped.")
+@click.option("--source", metavar="TEXT", help="What it was trained on, for the card.")
+@click.option("--licence", metavar="SPDX", help="For the card.")
+@click.option("--colour", metavar="bgr|rgb", help="Order of the colours of the input.")
+@click.option("--scale", metavar="X", help="Factor on 0..255 pixels: 1, or 1/255.")
+@click.option("--mean", metavar="A,B,C", help="Taken off after the scale.")
+@click.option("--std", metavar="A,B,C", help="Divided by after that.")
+@click.option("--resize", metavar="NAME", help="letterbox, centre or stretch.")
+@click.option("--pad", type=int, help="Grey value of the padding.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+def command(
+    model: str,
+    shape: Tuple[str, ...],
+    inputs: Optional[str],
+    outputs: Optional[str],
+    simplify: bool,
+    keep_float: Optional[str],
+    scale: Optional[str],
+    mean: Optional[str],
+    std: Optional[str],
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Write MODEL as ONNX with its card, once its numbers have proved to be the same.
+
+    MODEL is `module:factory`, a .pt2 program, a TorchScript file, or an .onnx to complete.
+    """
+    from ..export import export_model
+
+    report = export_model(
+        model,
+        shapes=_shapes(shape),
+        inputs=_names(inputs),
+        outputs=_names(outputs),
+        simplified=simplify,
+        keep_float=_names(keep_float) or (),
+        scale=_fraction(scale),
+        mean=_numbers(mean, "mean"),
+        std=_numbers(std, "std"),
+        progress=None if as_json else _tell,
+        **options,
+    )
+    _tell("")
+    if as_json:
+        click.echo(json.dumps(report))
+        return
+    for line in describe(report):
+        click.echo(line)
+
+
+def _tell(step: str) -> None:
+    """The step at work, on a terminal only."""
+    if sys.stderr.isatty():
+        click.echo(f"\r\x1b[K{step}", nl=False, err=True)
+
+
+def describe(report: Dict[str, Any]) -> List[str]:
+    """A report as lines of text."""
+    card, parity, half = report["card"], report["parity"], report["fp16"]
+    what = f"{card['task']}, {card['decoder']}, {len(card['classes'])} classes" if card else "none"
+    lines = [
+        f"model    {report['out']}, {report['bytes'] / 1e6:.1f} MB, opset {report['opset']}, "
+        f"{report['nodes']} nodes, {report['precision']}",
+        "input    " + "; ".join(_tensor(i) for i in report["inputs"]),
+        "output   " + "; ".join(_tensor(o) for o in report["outputs"]),
+        f"card     {what}",
+    ]
+    for name, rows in (("torch", parity["torch"]), ("export", parity["outputs"])):
+        if rows:
+            worst = max(rows, key=lambda r: r["relative"])
+            lines.append(
+                f"parity   {name}: largest difference {worst['difference']:.3g} in "
+                f"{worst['name']!r}, {worst['relative']:.2g} of its range "
+                f"(limit {parity['limit']:g}), {parity['pictures']} inputs"
+            )
+    if "layers" in parity:
+        rows = sorted(parity["layers"], key=lambda r: -(r["relative"] or 0))
+        first = parity["first"]
+        where = f"the first above the limit is {first!r}" if first else "all within the limit"
+        lines.append(f"layers   {len(rows)} compared; {where}")
+        lines += [f"         {r['relative']:.2g}  {r['name']}" for r in rows[:LAYERS_SHOWN]]
+    if half:
+        reasons: Dict[str, int] = {}
+        for reason in half["kept"].values():
+            key = reason if "'" not in reason else "its values do not fit half precision"
+            reasons[key] = reasons.get(key, 0) + 1
+        kept = "; ".join(
+            f"{n} {reason}" for reason, n in sorted(reasons.items(), key=lambda i: -i[1])
+        )
+        lines.append(
+            f"fp16     {half['half']} nodes in half, {len(half['kept'])} in float32: {kept}"
+        )
+        zeroed = sum(u["zeroed"] for u in half["underflow"])
+        if zeroed:
+            lines.append(f"         {zeroed} weights are too small for half precision and became 0")
+    return lines + [f"note     {note}" for note in report["notes"]]
+
+
+def _tensor(spec: Dict[str, Any]) -> str:
+    axes = ", ".join("?" if n is None else str(n) for n in spec["shape"])
+    return f"{spec['name']} [{axes}] {spec['dtype']}"

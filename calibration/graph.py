@@ -129,7 +129,7 @@ class Graph:
         self.outputs: List[str] = [o.name for o in self.model.graph.output]
         self._names = {o for n in self.nodes for o in (*n.output, n.name)}
         self._names.update(self.initialisers, self.inputs, self.outputs)
-        self._shapes: Optional[Dict[str, Tuple[int, Tuple[Optional[int], ...]]]] = None
+        self._shapes: Optional[Dict[str, Tuple[int, Optional[Tuple[Optional[int], ...]]]]] = None
         self._changed()
 
     @property
@@ -259,7 +259,7 @@ class Graph:
         known = self._types().get(tensor)
         return known[0] if known else None
 
-    def _types(self) -> Dict[str, Tuple[int, Tuple[Optional[int], ...]]]:
+    def _types(self) -> Dict[str, Tuple[int, Optional[Tuple[Optional[int], ...]]]]:
         if self._shapes is None:
             try:
                 inferred = self.onnx.shape_inference.infer_shapes(self.model).graph
@@ -270,10 +270,12 @@ class Graph:
                 kind = info.type.tensor_type
                 if not kind.elem_type:
                     continue
-                axes = tuple(
-                    d.dim_value if d.HasField("dim_value") and d.dim_value > 0 else None
-                    for d in kind.shape.dim
-                )
+                axes = None  # without the field the rank is not known; with no axes it is 0
+                if kind.HasField("shape"):
+                    axes = tuple(
+                        d.dim_value if d.HasField("dim_value") and d.dim_value > 0 else None
+                        for d in kind.shape.dim
+                    )
                 self._shapes.setdefault(info.name, (kind.elem_type, axes))
         return self._shapes
 

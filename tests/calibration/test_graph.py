@@ -99,3 +99,22 @@ def test_what_is_no_model_is_one_sentence(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(ModelError):
         read_model(path)
+
+
+def test_a_shape_of_which_not_even_the_rank_is_known_is_none():
+    """A Reshape to what is only known when it runs has a type and no shape, which is not rank 0."""
+    info = onnx.helper.make_tensor_value_info
+    kind = onnx.TensorProto.FLOAT
+    graph = onnx.helper.make_graph(
+        [
+            onnx.helper.make_node("Reshape", ["x", "to"], ["r"]),
+            onnx.helper.make_node("Relu", ["r"], ["y"]),
+        ],
+        "g",
+        [info("x", kind, [1, 6]), info("to", onnx.TensorProto.INT64, ["n"])],
+        [info("y", kind, None)],
+    )
+    view = Graph(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 13)]))
+    assert view.shape("x") == (1, 6)
+    assert view.shape("r") is None
+    assert view.dtype("r") == kind

@@ -300,6 +300,15 @@ def test_a_type_that_numpy_lacks():
         numpy_type(trt.DataType.BF16, "y")
 
 
+def test_inputs_in_a_format_of_their_own_are_refused(trt, tmp_path, monkeypatch):
+    """Numbers in the wrong order would look like a bad model."""
+    for name in ("get_tensor_format", "get_binding_format"):
+        if hasattr(trt.ICudaEngine, name):
+            monkeypatch.setattr(trt.ICudaEngine, name, lambda self, k: trt.TensorFormat.CHW32)
+    with pytest.raises(ModelError, match="x in a format of its own: got CHW32"):
+        open_engine(trt, double(tmp_path / "m.onnx"), tmp_path)
+
+
 def test_long_integers_become_short_before_10(tmp_path):
     """A graph's 64-bit inputs and outputs are 32-bit in the engine; feeds of 64 bit are taken."""
     nodes = [helper.make_node("Add", ["x", "x"], ["y"])]

@@ -110,8 +110,21 @@ def _new_context(engine: Any) -> Any:
 
 
 def _choose(context: Any, profile: int, stream: int) -> None:
-    if profile and not context.set_optimization_profile_async(profile, stream):
+    # The first context of an engine has profile 0 from the start, later ones have none before 10.
+    if context.active_optimization_profile != profile and (
+        not context.set_optimization_profile_async(profile, stream)
+    ):
         raise ModelError("TensorRT does not take the engine's profile", got=profile)
+
+
+def _check_format(name: str, layout: Any) -> None:
+    if layout.name != "LINEAR":
+        raise ModelError(
+            f"the engine wants {name} in a format of its own",
+            got=layout.name,
+            expected="LINEAR",
+            remedy="build it without special input and output formats: edgelane build",
+        )
 
 
 class NamedEngine:
@@ -128,6 +141,7 @@ class NamedEngine:
         engine, trt = self._engine, self._trt
         if engine.get_tensor_location(name) != trt.TensorLocation.DEVICE:
             raise ModelError(f"the engine wants {name} in host memory, which edgelane does not do")
+        _check_format(name, engine.get_tensor_format(name))
         shape = tuple(engine.get_tensor_shape(name))
         dtype = numpy_type(engine.get_tensor_dtype(name), name)
         if engine.get_tensor_mode(name) != trt.TensorIOMode.INPUT:
@@ -223,6 +237,7 @@ class BoundEngine:
         name = engine.get_binding_name(index)
         if engine.is_shape_binding(index):
             raise ModelError(f"the engine wants {name} in host memory, which edgelane does not do")
+        _check_format(name, engine.get_binding_format(index))
         shape = tuple(engine.get_binding_shape(index))
         dtype = numpy_type(engine.get_binding_dtype(index), name)
         if not engine.binding_is_input(index):

@@ -45,7 +45,7 @@ def told(trt: Any) -> str:
     errors = tensorrt_logger(trt).take_errors()
     if not errors:
         return "no reason given"
-    text = re.sub(r"^(\d+: )?(\[[^\]]*\] ?)?(Error Code \d+: )?", "", errors[0]).strip()
+    text = re.sub(r"^.{0,120}?Error Code \d+: ", "", errors[0]).strip()
     return text if len(text) <= 300 else text[:297] + "..."
 
 

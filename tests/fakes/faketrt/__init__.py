@@ -167,8 +167,7 @@ def _function(name, module):
         return np.dtype(values.NUMPY[trt_type.name]).type
 
     def volume(iterable):
-        shape = list(iterable)
-        return int(math.prod(shape)) if shape else 0
+        return int(math.prod(iterable))
 
     def init_libnvinfer_plugins(logger, namespace):
         return True

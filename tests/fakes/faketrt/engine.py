@@ -212,6 +212,10 @@ class ICudaEngine:
         self._entry(binding)
         return self._trt.TensorLocation.DEVICE
 
+    def get_binding_format(self, binding):
+        self._entry(binding)
+        return self._trt.TensorFormat.LINEAR
+
     def is_shape_binding(self, binding):
         return False
 
@@ -253,6 +257,9 @@ class ICudaEngine:
 
     def get_tensor_location(self, name):
         return self._trt.TensorLocation.DEVICE
+
+    def get_tensor_format(self, name, *profile):
+        return self._trt.TensorFormat.LINEAR
 
     def is_shape_inference_io(self, name):
         return False

@@ -271,7 +271,7 @@ class OnnxParser:
         self._errors = []
 
     def supports_operator(self, op_name):
-        return self._trt._number >= NEEDS.get(op_name, (0,))
+        return onnx.defs.has(op_name) and self._trt._number >= NEEDS.get(op_name, (0,))
 
     def parse(self, model, path=None):
         if isinstance(model, str):

@@ -67,7 +67,7 @@ ITEMSIZE = {"FLOAT": 4, "HALF": 2, "BF16": 2, "INT32": 4, "INT64": 8, "INT4": 0.
 
 
 class Dims:
-    """A shape. As in the bindings it is a sequence, and neither a tuple nor equal to one."""
+    """A shape. As in the bindings it is a sequence that equals a tuple, and is none."""
 
     MAX_DIMS = 8
 
@@ -82,6 +82,9 @@ class Dims:
 
     def __getitem__(self, index):
         return self._shape[index]
+
+    def __eq__(self, other):
+        return tuple(self) == tuple(other)
 
     def __repr__(self):
         return repr(self._shape)
@@ -216,7 +219,10 @@ class Reports:
     def _fail(self, code, text):
         """Log an error and tell the recorder, as TensorRT does before it returns None or False."""
         number = int(getattr(self._trt.ErrorCodeTRT, code))
-        self._say("ERROR", f"{number}: Error Code {number}: {text}")
+        # 8.x begins with the number and the place in its source, 10 with the function.
+        new = self._trt._number >= (10,)
+        lead = f"I{type(self).__name__}::call:" if new else f"{number}: [fake.cpp::call::1]"
+        self._say("ERROR", f"{lead} Error Code {number}: {text}")
         recorder = getattr(self, "_recorder", None)
         if recorder is not None:
             recorder.report_error(getattr(self._trt.ErrorCodeTRT, code), text)

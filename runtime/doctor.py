@@ -63,7 +63,7 @@ def examine(root: str = "/") -> Dict[str, Any]:
         )
     machine = {
         "device": jetson.model if jetson else f"{platform.machine()} computer",
-        **(describe(jetson) if jetson else {}),
+        **(describe(jetson, root) if jetson else {}),
         "system": _system(root),
         "python": f"{platform.python_version()} in {sys.prefix}",
         "cores": str(usable_cores()),

@@ -264,7 +264,7 @@ def _build(
         device=place.device,
         precision=plan.precision,
         dla_core=plan.dla_core,
-        calibration=plan.calibration.sha256 if plan.calibration else None,
+        calibration=_calibration(graph, plan),
         profile={name: [list(s) for s in shapes] for name, shapes in plan.profile.items()},
         built=time.time(),
         seconds=round(time.monotonic() - begun, 3),
@@ -283,6 +283,13 @@ def _build(
     beside = _beside(passport, target)
     write_engine(target, data, beside)
     return Kept(target, beside)
+
+
+def _calibration(graph: GraphFacts, plan: BuildPlan) -> Optional[str]:
+    """What tells one calibration from another: of a graph with Q/DQ its card's hash."""
+    if plan.calibration is not None:
+        return plan.calibration.sha256
+    return graph.card.calibration if graph.quantized and graph.card else None
 
 
 def _again(options: Mapping[str, Any]) -> Dict[str, Any]:

@@ -52,7 +52,8 @@ class Passport:
         device: Name of the Jetson, or None.
         precision: `fp32`, `fp16` or `int8`.
         dla_core: Core of the deep-learning accelerator, or None.
-        calibration: SHA-256 of the calibration cache, or None.
+        calibration: SHA-256 of the calibration cache, the hash in the card of a graph with Q/DQ,
+            or None.
         profile: Smallest, usual and largest shape by input, for inputs with open axes.
         built: When, as seconds since 1970 by this machine's clock.
         seconds: How long the build took.

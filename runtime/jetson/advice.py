@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Optional, Union
 
 from .machine import Machine
+from .sensors import gpu_load, read_power, read_temperatures, total_power
 
 PathLike = Union[str, Path]
 Find = Callable[[str, str, str], None]
@@ -18,8 +19,13 @@ _BINDINGS = (
 )
 
 
-def describe(machine: Machine) -> Dict[str, str]:
-    """What there is to tell of a Jetson, by name, in the order to show it."""
+def describe(machine: Machine, root: PathLike = "/") -> Dict[str, str]:
+    """What there is to tell of a Jetson, by name, in the order to show it.
+
+    Args:
+        machine: The Jetson.
+        root: Where its sensors lie; another folder in tests.
+    """
     facts: Dict[str, str] = {}
     device = machine.device
     if device is not None:
@@ -37,7 +43,19 @@ def describe(machine: Machine) -> Dict[str, str]:
         facts["fast"] = ", ".join(precision.upper() for precision in device.precisions)
         facts["DLA"] = f"{device.dla_cores} cores" if device.dla_cores else "none"
     facts["power mode"] = machine.power_mode or "unknown"
+    facts.update(_now(root))
     return facts
+
+
+def _now(root: PathLike) -> Dict[str, str]:
+    """What the sensors say; nothing of those that are not there."""
+    watts, load = total_power(read_power(root)), gpu_load(root)
+    # The power chip of older boards always says 100 or 50.
+    heat = [v for name, v in read_temperatures(root).items() if not name.startswith("PMIC")]
+    parts = [f"{watts:.1f} W"] if watts is not None else []
+    parts += [f"{max(heat):.0f} °C"] if heat else []
+    parts += [f"GPU {load:.0f} % busy"] if load is not None else []
+    return {"now": ", ".join(parts)} if parts else {}
 
 
 def as_dict(machine: Machine) -> Dict[str, Any]:
@@ -121,7 +139,11 @@ def _unknown(machine: Machine, find: Find) -> None:
 def _software(machine: Machine, find: Find) -> None:
     jetpack, device = machine.jetpack, machine.device
     if machine.l4t is None:
-        find("note", "which JetPack this is cannot be told", "reinstall nvidia-l4t-core with apt")
+        find(
+            "note",
+            "which JetPack this is cannot be told",
+            "mount /etc/nv_tegra_release where this is a container; else reinstall nvidia-l4t-core",
+        )
         return
     if jetpack is None:
         find(

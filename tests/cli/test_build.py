@@ -140,3 +140,34 @@ def test_an_engine_of_a_model_that_ships_is_written_into_this_folder(tmp_path):
     done = program(["store-person"], tmp_path, "8.5")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "store_person.engine").is_file()
+
+
+def test_an_interrupt_ends_the_program_even_where_the_builder_cannot_be_stopped(
+    model, monkeypatch, capsys
+):
+    from edgelane.cli import build
+    from edgelane.runtime import engines
+
+    def stopped(*args, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(engines, "build_engine", stopped)
+    assert run_cli(["build", model]) == 130
+    left = []
+    monkeypatch.setattr(engines.builder, "still_building", lambda: True)
+    monkeypatch.setattr(build.os, "_exit", left.append)
+    assert run_cli(["build", model]) == 130 and left == [130]
+    assert "Stopped." in capsys.readouterr().err
+
+
+def test_progress_tells_time_taken_or_time_left():
+    from edgelane.cli.build import _progress
+    from edgelane.runtime.engines import Step
+
+    progress = _progress()
+    assert progress.text(0.0) == "building"
+    progress.tell(Step(75.0, None, ""))
+    assert progress.text(0.0) == "building  1:15 taken"
+    progress.tell(Step(30.0, 0.25, "Tactics"))
+    assert progress.text(0.0) == "building  25 %  1:30 left  Tactics"
+    assert progress.text(0.0, final=True) == "building  0:30 taken"

@@ -81,6 +81,9 @@ def test_every_device_is_described_with_its_software_and_speed(name, tmp_path):
     assert machine["TensorRT"].startswith(expect["tensorrt"])
     assert machine["TensorRT"].endswith(f"installed, JetPack brings {expect['tensorrt']}")
     assert machine["CUDA"] != "not installed"
+    if expect["watts"] is not None:
+        assert f"{expect['watts']:.1f} W" in machine["now"]
+    assert "100 °C" not in machine["now"] and "°C" in machine["now"]
     assert ("INT8" in machine["fast"]) == device.fast("int8") and "FP16" in machine["fast"]
     assert machine["DLA"] == (f"{device.dla_cores} cores" if device.dla_cores else "none")
     assert jetson["device"] == name and jetson["precisions"] == list(device.precisions)
@@ -183,6 +186,15 @@ def test_a_release_that_does_not_fit_is_told(findings, release, text, action):
         "nano", change=lambda root: (root / "etc/nv_tegra_release").write_text(release)
     )
     assert action in remedy(found, text)
+
+
+def test_a_container_without_the_release_file_is_told(findings):
+    def bare(root):
+        (root / "etc/nv_tegra_release").unlink()
+        (root / "var/lib/dpkg/status").write_text("")
+
+    found = findings("orin-nx", change=bare)
+    assert "mount /etc/nv_tegra_release" in remedy(found, "which JetPack this is")
 
 
 def test_a_module_that_cannot_be_told_is_said_to_be_a_guess(findings):

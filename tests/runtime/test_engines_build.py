@@ -19,7 +19,14 @@ import faketrt  # noqa: E402
 from faketrt import plan as fakeplan  # noqa: E402
 from onnx import load, save  # noqa: E402
 
-from edgelane.core import MissingDependency, ModelError, StorageError, UsageError  # noqa: E402
+from edgelane.core import (  # noqa: E402
+    InputSpec,
+    MissingDependency,
+    ModelCard,
+    ModelError,
+    StorageError,
+    UsageError,
+)
 from edgelane.runtime.engines import (  # noqa: E402
     EngineCache,
     build_engine,
@@ -101,6 +108,15 @@ def test_q_dq_is_built_as_int8(release, place, tmp_path):
     assert built.passport.precision == "int8" and told["scales"] == 0
     assert told["strong"] == (release == "11.4")
     assert ("INT8" in told["flags"]) == (release != "11.4")
+
+
+def test_the_calibration_of_a_graph_with_q_dq_is_that_of_its_card(place, tmp_path):
+    _, options = place("8.5")
+    card = ModelCard("detect", "yolox", InputSpec((8, 8)), precision="int8", calibration="c0ffee")
+    onnx = nets.save(tmp_path / "q.onnx", quantized=True, card=card.to_json())
+    passport = build_engine(onnx, **options).passport
+    assert passport.calibration == "c0ffee"
+    assert ModelCard.from_json(passport.metadata["edgelane"]) == card
 
 
 @pytest.mark.parametrize("dla", [None, 1])

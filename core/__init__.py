@@ -16,7 +16,7 @@ from .errors import (
 )
 from .event import Event
 from .frame import Frame
-from .pipeline import Observation, Pipeline
+from .pipeline import Observation, Pipeline, Regions
 
 __all__ = [
     "DEVICES",
@@ -33,6 +33,7 @@ __all__ = [
     "ModelError",
     "Observation",
     "Pipeline",
+    "Regions",
     "SourceError",
     "StorageError",
     "Tracks",

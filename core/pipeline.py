@@ -10,6 +10,23 @@ from .event import Event
 
 
 @dataclass(frozen=True)
+class Regions:
+    """Parts of a picture that a pipeline asks to be run through a second model, and the answer.
+
+    Attributes:
+        boxes: `(n, 4)` float32 left, top, right, bottom in pixels; they may reach beyond the
+            picture. None of them is no question.
+        note: What the pipeline wants back with the answer, e.g. whose boxes they are.
+        answer: `(n, …)` what the second model made of each; None before it was asked, and where
+            there are no boxes.
+    """
+
+    boxes: np.ndarray
+    note: Any = None
+    answer: Optional[np.ndarray] = None
+
+
+@dataclass(frozen=True)
 class Observation:
     """What one camera gave at one moment.
 
@@ -20,6 +37,9 @@ class Observation:
         size: `(width, height)` of the picture.
         image: `(h, w, 3)` uint8 BGR, or None where detections are replayed.
         index: Number of the frame in its source.
+        detected: False where the detector did not look at this frame, because it only looks at
+            every n-th; there are then no detections, and that means nothing.
+        regions: What the pipeline asked for with `regions`, answered; None where it was not asked.
     """
 
     camera: str
@@ -28,6 +48,8 @@ class Observation:
     size: Tuple[int, int]
     image: Optional[np.ndarray] = None
     index: int = 0
+    detected: bool = True
+    regions: Optional[Regions] = None
 
 
 class Pipeline(Protocol):
@@ -35,6 +57,13 @@ class Pipeline(Protocol):
 
     A pipeline is pure: it has no clock, thread, file or network, and the same observations give
     the same events.
+
+    One that wants parts of the picture run through a second model has a further method,
+    `regions(observation) -> Optional[Regions]`. Where the run has a second model, the loop calls it
+    for each observation in order, and `process` later with the same observation and the answer in
+    it, also in order. To keep all cores busy it may ask about frames ahead of the one that is
+    processed: `regions` must not depend on what `process` did, and what `process` needs to know
+    of that moment travels in `Regions.note`. A snapshot is taken when both have come equally far.
     """
 
     def process(self, observation: Observation) -> List[Event]:

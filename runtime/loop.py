@@ -7,12 +7,10 @@ Stages so overlap, and a pipeline still sees one frame after another.
 
 import contextlib
 import os
-import signal
-import sys
 import threading
 import time
-from dataclasses import dataclass
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
+from dataclasses import dataclass, replace
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Tuple
 
 from ..core import (
     Detections,
@@ -26,8 +24,10 @@ from ..core import (
 from .journal import Journal
 from .progress import Progress
 from .scene import Scene
+from .second import Result, SecondModel, answered, observation_of
 from .stats import CameraStats, RunStats, Stopwatch
-from .workers import Crew, Result, observation_of
+from .surroundings import asked_to_stop, one_opencv_thread
+from .workers import Crew
 
 SNAPSHOT_S = 1.0
 SCENE_FIRST_S = 30.0
@@ -44,10 +44,13 @@ class Stream:
         source: A `Source`, or anything that has its attributes and yields `Frame`s or, without a
             model, `Observation`s (see `Replay`).
         make_pipeline: Called once with the `(width, height)` of the source.
+        every: Of how many frames the model looks at one; the others reach the pipeline without
+            detections, see `Observation.detected`.
     """
 
     source: Any
     make_pipeline: Callable[[Tuple[int, int]], Pipeline]
+    every: int = 1
 
 
 @dataclass(frozen=True)
@@ -109,6 +112,7 @@ def run_loop(
     stop: Optional[threading.Event] = None,
     stats: Optional[RunStats] = None,
     clock: Optional[Clock] = None,
+    second: Optional[SecondModel] = None,
 ) -> RunStats:
     """Run until the sources end, `stop` is set, or SIGINT or SIGTERM comes.
 
@@ -131,6 +135,10 @@ def run_loop(
         stop: Set it to end the run as a signal does.
         stats: Filled while the loop runs, so that a caller has it after an error too.
         clock: For tests.
+        second: What looks at the regions that pipelines ask for (see `core.Pipeline`), e.g. a
+            `runtime.pose.PoseModel`: from a picture and `(n, 4)` boxes in its pixels to a row a
+            box. It runs in the workers, so it must be safe to call from several threads at once,
+            and is best loaded with one thread a call.
 
     Returns:
         How it went.
@@ -142,16 +150,22 @@ def run_loop(
     stats = stats if stats is not None else RunStats()
     stop = stop or threading.Event()
     loop = _Loop(journal, list(sinks), progress, stats, clock or Clock())
+    for name, stream in streams.items():
+        if isinstance(stream.every, bool) or int(stream.every) < 1:
+            raise UsageError(
+                f"camera {name}: every must be a count", got=stream.every, expected="1 or more"
+            )
     began, cpu = time.perf_counter(), time.process_time()
     try:
-        with _signals(stop), _one_opencv_thread():
+        with asked_to_stop(stop), one_opencv_thread():
             loop.begin(streams)
             try:
                 if model is None:
-                    _observations(loop, stop)
+                    _observations(loop, stop, second)
                 else:
                     stats.workers = max(workers or default_workers(), 1)
-                    _frames(loop, model, stats.workers, stop)
+                    every = {name: int(stream.every) for name, stream in streams.items()}
+                    _frames(loop, model, stats.workers, stop, second, every)
             except BaseException as error:
                 stats.ended = "error"
                 loop.end(error)
@@ -184,6 +198,9 @@ class _Camera:
         self.scene_at = 0.0
         self.finished = False
         self.offset = 0
+        # Asked for regions and not yet processed; with a snapshot due, these come first.
+        self.ahead = 0
+        self.hold = False
 
     @property
     def fraction(self) -> Optional[float]:
@@ -249,26 +266,41 @@ class _Loop:
         if self.journal is not None:
             self.journal.set("ended", None)
 
-    def step(self, camera: _Camera, given: Observation) -> None:
-        """One observation through pipeline, sinks and journal."""
-        stats = camera.stats
+    def dated(self, camera: _Camera, given: Observation) -> Observation:
+        """The observation as the pipeline sees it: time rises strictly, and numbers go on after
+        a restart."""
         moment = float(given.timestamp)
         if camera.last is not None and moment <= camera.last:
             moment = round(camera.last + _TINY, 6)
         camera.last = moment
         index = given.index + camera.offset
         if moment != given.timestamp or given.camera != camera.name or camera.offset:
-            given = Observation(
-                camera.name, moment, given.detections, given.size, given.image, index
-            )
+            given = replace(given, camera=camera.name, timestamp=moment, index=index)
+        return given
+
+    def ask(self, camera: _Camera, given: Observation) -> Observation:
+        """The observation, dated, with the regions that its pipeline asks for."""
+        given = self.dated(camera, given)
+        camera.ahead += 1
+        asks = getattr(camera.pipeline, "regions", None)
+        if asks is None:
+            return given
+        watch = Stopwatch()
+        given = replace(given, regions=asks(given))
+        camera.stats.add("regions", watch.lap())
+        return given
+
+    def step(self, camera: _Camera, given: Observation) -> None:
+        """One observation, dated, through pipeline, sinks and journal."""
+        stats = camera.stats
         watch = Stopwatch()
         events = camera.pipeline.process(given)
         stats.add("pipeline", watch.lap())
         stats.frames += 1
         self.stats.processed += 1
-        stats.index, stats.last = given.index, moment
+        stats.index, stats.last = given.index, given.timestamp
         if stats.first is None:
-            stats.first = moment
+            stats.first = given.timestamp
         if self.sinks:
             self.tell(Step(camera.name, given, camera.pipeline.tracks(), events, camera.pipeline))
             stats.add("sinks", watch.lap())
@@ -295,6 +327,9 @@ class _Loop:
         # A file is played again from its snapshot, and the events in between are known by their
         # ids. A live camera cannot be, so its state is kept with each event.
         due = now - camera.snapshot_at >= SNAPSHOT_S or (camera.live and bool(events))
+        # What a pipeline was asked ahead is not undone: the state is kept when that is processed.
+        camera.hold = due and camera.ahead > 0
+        due = due and not camera.hold
         self.write(camera, events, due)
         if due:
             camera.snapshot_at = self.clock.monotonic()
@@ -325,7 +360,7 @@ class _Loop:
         """Tell pipelines of live cameras that time passes although no frame comes."""
         now = self.clock.monotonic()
         for camera in self.cameras.values():
-            if not camera.live or camera.finished or now - camera.heard < TICK_S:
+            if not camera.live or camera.finished or camera.ahead or now - camera.heard < TICK_S:
                 continue
             # A frame of this very moment may be on its way: time is told a little late.
             moment = self.clock.time() - TICK_S / 2
@@ -376,7 +411,7 @@ class _Loop:
         return sum(known) / len(known) if len(known) == len(parts) else None
 
 
-def _observations(loop: _Loop, stop: threading.Event) -> None:
+def _observations(loop: _Loop, stop: threading.Event, second: Optional[SecondModel]) -> None:
     """Sources that need no model: one observation after another, cameras in turn by time."""
     feeds = {name: iter(camera.source) for name, camera in loop.cameras.items()}
     heads: Dict[str, Observation] = {}
@@ -396,59 +431,56 @@ def _observations(loop: _Loop, stop: threading.Event) -> None:
         if not heads:
             return
         name = min(heads, key=lambda n: heads[n].timestamp) if len(heads) > 1 else next(iter(heads))
-        loop.step(loop.cameras[name], heads.pop(name))
+        camera, given = loop.cameras[name], heads.pop(name)
+        if second is None:
+            given = loop.dated(camera, given)
+        else:
+            given = loop.ask(camera, given)
+            camera.ahead -= 1
+            watch = Stopwatch()
+            asked = given.regions
+            given = answered(given, second)
+            if given.regions is not asked:
+                camera.stats.add("second", watch.lap())
+        loop.step(camera, given)
 
 
-def _frames(loop: _Loop, model: Any, workers: int, stop: threading.Event) -> None:
+def _frames(
+    loop: _Loop,
+    model: Any,
+    workers: int,
+    stop: threading.Event,
+    second: Optional[SecondModel],
+    every: Mapping[str, int],
+) -> None:
     """Frames through the model on all cores, and what came of them in order."""
 
     def take(name: str, result: Result) -> None:
         camera = loop.cameras[name]
-        for stage in ("decode", "preprocess", "infer", "postprocess"):
-            camera.stats.add(stage, getattr(result, stage))
+        camera.stats.add("decode", result.decode)
+        if result.observation.detected:
+            for stage in ("preprocess", "infer", "postprocess"):
+                camera.stats.add(stage, getattr(result, stage))
+        if result.second is not None:
+            camera.stats.add("second", result.second)
         camera.stats.dropped = dropped[name] + crew.dropped(name)
-        loop.step(camera, result.observation)
+        if second is None:
+            loop.step(camera, loop.dated(camera, result.observation))
+        else:
+            camera.ahead -= 1
+            loop.step(camera, result.observation)
+
+    def ask(name: str, observation: Observation) -> Observation:
+        return loop.ask(loop.cameras[name], observation)
+
+    def hold(name: str) -> bool:
+        camera = loop.cameras[name]
+        return camera.hold and camera.ahead > 0
 
     dropped = {name: camera.stats.dropped for name, camera in loop.cameras.items()}
     sources = {name: camera.source for name, camera in loop.cameras.items()}
-    with Crew(sources, model, workers, stop) as crew:
-        for name in crew.work(take, idle=loop.tick, patience=TICK_S / 2):
+    with Crew(sources, model, workers, stop, second, every) as crew:
+        for name in crew.work(take, loop.tick, TICK_S / 2, ask, hold):
             camera = loop.cameras[name]
             camera.stats.dropped = dropped[name] + crew.dropped(name)
             loop.finish(camera)
-
-
-@contextlib.contextmanager
-def _signals(stop: threading.Event) -> Iterator[None]:
-    """SIGINT and SIGTERM ask the loop to stop; a second one does what it did before."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before: Dict[int, Any] = {}
-
-    def ask(number: int, _: Any) -> None:
-        stop.set()
-        signal.signal(number, before[number] or signal.SIG_DFL)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        before[number] = signal.signal(number, ask)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler or signal.SIG_DFL)
-
-
-@contextlib.contextmanager
-def _one_opencv_thread() -> Iterator[None]:
-    """OpenCV's own threads would fight with the workers over small pictures."""
-    cv2 = sys.modules.get("cv2")
-    if cv2 is None:
-        yield
-        return
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(before)

@@ -5,9 +5,20 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional, Tuple
 
-STAGES = ("decode", "preprocess", "infer", "postprocess", "pipeline", "journal", "sinks")
-"""Stages in the order a frame passes them. `pipeline` is `Pipeline.process`; `journal` also holds
-its snapshots and the picture of the scene."""
+STAGES = (
+    "decode",
+    "preprocess",
+    "infer",
+    "postprocess",
+    "regions",
+    "second",
+    "pipeline",
+    "journal",
+    "sinks",
+)
+"""Stages in the order a frame passes them. `regions` is `Pipeline.regions`, `second` the second
+model, in frames in which something was asked of it. `pipeline` is `Pipeline.process`; `journal`
+also holds its snapshots and the picture of the scene."""
 
 _STEP = math.log(1.02)
 

@@ -4,11 +4,23 @@ import inspect
 import queue
 import threading
 from collections import deque
-from dataclasses import dataclass
+from functools import partial
 from time import monotonic
-from typing import Any, Callable, Deque, Dict, Iterator, List, Mapping, Optional, Tuple
+from typing import (
+    Any,
+    Callable,
+    Deque,
+    Dict,
+    Iterator,
+    List,
+    Mapping,
+    Optional,
+    Tuple,
+    Union,
+)
 
-from ..core import DataError, Detections, Frame, Observation
+from ..core import Detections, Frame, Observation
+from .second import Question, Result, SecondModel, Spent, answered, observation_of
 from .stats import Stopwatch
 
 GRACE_S = 3.0
@@ -22,30 +34,6 @@ many small steps, which take twice as long each time a run of the graph has swep
 So many frames at most, so many bytes of pictures, and so many seconds. Frames of a live camera are
 passed on at once."""
 
-Spent = Tuple[float, float]
-
-
-@dataclass
-class Result:
-    """A frame with its detections, and `(wall, CPU)` seconds of each stage."""
-
-    observation: Observation
-    decode: Spent
-    preprocess: Spent
-    infer: Spent
-    postprocess: Spent
-
-
-def observation_of(item: Any, detections: Detections) -> Observation:
-    """What a source yielded, as an observation."""
-    if isinstance(item, Observation):
-        return item
-    if not isinstance(item, Frame):
-        raise DataError(
-            "a source must yield frames", got=type(item).__name__, expected="core.Frame"
-        )
-    return Observation(item.camera, item.timestamp, detections, item.size, item.image, item.index)
-
 
 class _Task:
     """A frame on its way: put in its camera's line by the capture, taken to the model's outputs by
@@ -54,6 +42,7 @@ class _Task:
     __slots__ = (
         "camera",
         "decode",
+        "detect",
         "done",
         "error",
         "frame",
@@ -64,16 +53,46 @@ class _Task:
         "transform",
     )
 
-    def __init__(self, camera: str, frame: Frame, decode: Spent) -> None:
+    def __init__(self, camera: str, frame: Frame, decode: Spent, detect: bool = True) -> None:
         self.camera = camera
         self.frame = frame
         self.decode = decode
+        self.detect = detect
         self.preprocess = self.infer = (0.0, 0.0)
         self.outputs: Any = None
         self.transform: Any = None
         self.result: Optional[Result] = None
         self.error: Optional[BaseException] = None
         self.done = False
+
+
+class _Tasks:
+    """What the workers have to do: questions before frames, for they hold up what is further on."""
+
+    def __init__(self) -> None:
+        self._count: Any = queue.SimpleQueue()
+        self._questions: Deque[Question] = deque()
+        self._frames: Deque[_Task] = deque()
+
+    def put(self, task: Union[_Task, Question]) -> None:
+        if isinstance(task, Question):
+            self._questions.append(task)
+        else:
+            self._frames.append(task)
+        self._count.put(True)
+
+    def end(self) -> None:
+        """Tell one worker that nothing more comes."""
+        self._count.put(False)
+
+    def get(self) -> Union[_Task, Question, None]:
+        """The next one; None at the end."""
+        if not self._count.get():
+            return None
+        try:
+            return self._questions.popleft()
+        except IndexError:
+            return self._frames.popleft()
 
 
 class _Detecting:
@@ -93,6 +112,8 @@ class _Detecting:
 
     def infer(self, task: _Task) -> None:
         """The frame's outputs, or why there are none."""
+        if not task.detect:
+            return
         try:
             model, image = self._model, task.frame.image
             watch = Stopwatch()
@@ -116,9 +137,12 @@ class _Detecting:
             if task.error is not None:
                 continue
             try:
-                detections = self._model.postprocess(task.outputs, task.transform)
+                if task.detect:
+                    detections = self._model.postprocess(task.outputs, task.transform)
+                else:
+                    detections = Detections.empty()
                 task.outputs = None
-                observation = observation_of(task.frame, detections)
+                observation = observation_of(task.frame, detections, task.detect)
                 task.result = Result(
                     observation, task.decode, task.preprocess, task.infer, watch.lap()
                 )
@@ -135,7 +159,14 @@ class _Capture(threading.Thread):
     """Decodes one camera and hands its frames to the workers."""
 
     def __init__(
-        self, name: str, source: Any, workers: int, tasks: Any, ready: Any, stop: "_Either"
+        self,
+        name: str,
+        source: Any,
+        workers: int,
+        tasks: _Tasks,
+        ready: Any,
+        stop: "_Either",
+        every: int = 1,
     ) -> None:
         super().__init__(name=f"capture {name}", daemon=True)
         self.camera = name
@@ -146,7 +177,10 @@ class _Capture(threading.Thread):
         self.stop = stop
         self.dropped = 0
         self.line: Deque[_Task] = deque()
+        self.asked: Deque[Question] = deque()
+        self.every = every
         self.error: Optional[BaseException] = None
+        self.failure: Optional[BaseException] = None
         self.done = False
         self.batch = 1 if self.live else _batch(source.size)
         self.passed = monotonic()
@@ -160,12 +194,20 @@ class _Capture(threading.Thread):
     def run(self) -> None:
         try:
             watch = Stopwatch()
+            before: Optional[int] = None
             for frame in self.source:
                 spent = watch.lap()
                 if self.stop.is_set():
                     break
                 if self._slot():
-                    task = _Task(self.camera, frame, spent)
+                    detect = True
+                    if self.every > 1:
+                        # The frames of a number that can be divided, also after a restart; where
+                        # one was dropped, the next.
+                        index = int(getattr(frame, "index", 0))
+                        last, before = index - 1 if before is None else before, index
+                        detect = index // self.every > last // self.every
+                    task = _Task(self.camera, frame, spent, detect)
                     # In line before it can be done: who is told of it looks at the line.
                     self.line.append(task)
                     self.tasks.put(task)
@@ -189,10 +231,11 @@ class _Capture(threading.Thread):
         """Whether what is done should be passed on now."""
         return self.head() >= self.batch or monotonic() - self.passed >= BATCH_S
 
-    def take(self) -> List[_Task]:
-        """The frames at the head of the line that are done, which leave it."""
-        tasks = [self.line.popleft() for _ in range(self.head())]
-        self._head, self.passed = 0, monotonic()
+    def take(self, most: Optional[int] = None) -> List[_Task]:
+        """The frames at the head of the line that are done, at most so many, which leave it."""
+        count = self.head() if most is None else min(self.head(), most)
+        tasks = [self.line.popleft() for _ in range(count)]
+        self._head, self.passed = self._head - count, monotonic()
         return tasks
 
     def _slot(self) -> bool:
@@ -214,15 +257,24 @@ class Crew:
         model: As in `run_loop`.
         workers: How many frames go through the model at once.
         stop: Set by others to end early: what is in flight is still worked off.
+        second: What looks at the regions that pipelines ask for, or None.
+        every: By camera, of how many frames the model looks at one; 1 for those not named.
     """
 
     def __init__(
-        self, sources: Mapping[str, Any], model: Any, workers: int, stop: threading.Event
+        self,
+        sources: Mapping[str, Any],
+        model: Any,
+        workers: int,
+        stop: threading.Event,
+        second: Optional[SecondModel] = None,
+        every: Optional[Mapping[str, int]] = None,
     ) -> None:
         self._stop = stop
         self._leave = threading.Event()
         self._ready: Any = queue.SimpleQueue()
-        self._tasks: Any = queue.SimpleQueue()
+        self._tasks = _Tasks()
+        self._second = second
         self._detecting = _Detecting(model)
         self._workers = [
             threading.Thread(target=self._serve, name=f"worker {n}", daemon=True)
@@ -230,7 +282,15 @@ class Crew:
         ]
         either = _Either(stop, self._leave)
         self._captures: Dict[str, _Capture] = {
-            name: _Capture(name, source, workers, self._tasks, self._ready, either)
+            name: _Capture(
+                name,
+                source,
+                workers,
+                self._tasks,
+                self._ready,
+                either,
+                (every or {}).get(name, 1),
+            )
             for name, source in sources.items()
         }
 
@@ -244,7 +304,7 @@ class Crew:
         for capture in self._captures.values():
             capture.join(GRACE_S)
         for _ in self._workers:
-            self._tasks.put(None)
+            self._tasks.end()
         for worker in self._workers:
             worker.join()
 
@@ -255,16 +315,34 @@ class Crew:
                 return
             if self._leave.is_set():
                 continue
-            self._detecting.infer(task)
+            if isinstance(task, Question):
+                self._answer(task)
+            else:
+                self._detecting.infer(task)
             task.done = True
             self._ready.put(task.camera)
+
+    def _answer(self, question: Question) -> None:
+        result, second = question.result, self._second
+        assert second is not None
+        try:
+            watch = Stopwatch()
+            result.observation = answered(result.observation, second)
+            result.second = watch.lap()
+        except BaseException as error:
+            question.error = error
 
     def dropped(self, name: str) -> int:
         """Frames of a live camera that found no room."""
         return self._captures[name].dropped
 
     def work(
-        self, take: Callable[[str, Result], None], idle: Callable[[], None], patience: float
+        self,
+        take: Callable[[str, Result], None],
+        idle: Callable[[], None],
+        patience: float,
+        ask: Optional[Callable[[str, Observation], Observation]] = None,
+        hold: Callable[[str], bool] = lambda name: False,
     ) -> Iterator[str]:
         """Pass results on in the order of each camera's frames; yields cameras that have ended.
 
@@ -272,6 +350,10 @@ class Crew:
             take: Called with camera and result.
             idle: Called whenever nothing came for `patience` seconds.
             patience: In seconds.
+            ask: With a second model, called in order with camera and observation before `take` is;
+                gives the observation with the regions that its pipeline asks for.
+            hold: Whether a camera's further frames are to wait until `take` had all that were
+                asked about.
 
         Raises:
             EdgelaneError: Whatever a source, the model or `take` raised; what came before it in
@@ -288,19 +370,76 @@ class Crew:
                 names, waited = list(running), True
             for name in names:
                 capture = running.get(name)
-                if capture is not None and self._pass_on(capture, take, waited):
+                if capture is None:
+                    continue
+                if self._second is None or ask is None:
+                    ended = self._pass_on(capture, partial(take, name), waited)
+                else:
+                    ended = self._ask_on(capture, partial(take, name), ask, hold, waited)
+                if ended:
                     del running[name]
                     yield name
             if not self._stop.is_set():
                 continue
             deadline = deadline or monotonic() + GRACE_S
             if monotonic() > deadline:
-                for name in [n for n, c in running.items() if not c.done and not c.line]:
+                hanging = (n for n, c in running.items() if not (c.done or c.line or c.asked))
+                for name in list(hanging):
                     del running[name]
                     yield name
 
+    def _ask_on(
+        self,
+        capture: _Capture,
+        take: Callable[[Result], None],
+        ask: Callable[[str, Observation], Observation],
+        hold: Callable[[str], bool],
+        waited: bool,
+    ) -> bool:
+        """As `_pass_on`, with the second model in between.
+
+        A live camera's frames go one by one, so that its state can be kept with every event; of
+        a file as many are asked about at once as are passed on together.
+        """
+
+        def put(result: Result) -> None:
+            result.observation = ask(capture.camera, result.observation)
+            question = Question(capture.camera, result)
+            regions = result.observation.regions
+            capture.asked.append(question)
+            if regions is not None and len(regions.boxes):
+                self._tasks.put(question)
+            else:
+                question.done = True
+
+        while True:
+            while capture.asked and capture.asked[0].done:
+                question = capture.asked.popleft()
+                if question.error is not None:
+                    raise question.error
+                take(question.result)
+            if capture.failure is not None:
+                if capture.asked:
+                    return False
+                raise capture.failure
+            if len(capture.asked) >= capture.batch or hold(capture.camera):
+                return False
+            before = len(capture.asked)
+            try:
+                ended = self._pass_on(capture, put, waited, 1 if capture.live else None)
+            except BaseException as error:
+                # What came before it is still on its way.
+                capture.failure = error
+                continue
+            if len(capture.asked) == before:
+                return ended and not capture.asked
+
     def _pass_on(
-        self, capture: _Capture, take: Callable[[str, Result], None], waited: bool
+        self,
+        capture: _Capture,
+        take: Callable[[Result], None],
+        waited: bool,
+        most: Optional[int] = None,
     ) -> bool:
         """Pass on what is done at the head of the line, if it is due or nothing else came for a
         while; True when nothing more will come."""
@@ -308,13 +447,13 @@ class Crew:
         done, line = capture.done, capture.line
         if not (done or waited or capture.due()):
             return False
-        tasks = capture.take()
+        tasks = capture.take(most)
         self._detecting.decode(tasks)
         for task in tasks:
             if task.error is not None:
                 raise task.error
             if task.result is not None:
-                take(capture.camera, task.result)
+                take(task.result)
             capture.free.put(None)
         if not done or line:
             return False

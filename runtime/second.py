@@ -1,0 +1,79 @@
+"""A frame on its way: its observation, and what a second model makes of its regions."""
+
+from dataclasses import dataclass, replace
+from typing import Any, Callable, Optional, Tuple
+
+import numpy as np
+
+from ..core import DataError, Detections, Frame, Observation
+
+Spent = Tuple[float, float]
+"""Wall and CPU seconds."""
+
+
+@dataclass
+class Result:
+    """A frame with its detections, and `(wall, CPU)` seconds of each stage."""
+
+    observation: Observation
+    decode: Spent
+    preprocess: Spent
+    infer: Spent
+    postprocess: Spent
+    second: Optional[Spent] = None
+
+
+def observation_of(item: Any, detections: Detections, detected: bool = True) -> Observation:
+    """What a source yielded, as an observation."""
+    if isinstance(item, Observation):
+        return item
+    if not isinstance(item, Frame):
+        raise DataError(
+            "a source must yield frames", got=type(item).__name__, expected="core.Frame"
+        )
+    return Observation(
+        item.camera, item.timestamp, detections, item.size, item.image, item.index, detected
+    )
+
+
+class Question:
+    """A frame whose pipeline has asked for regions: on its way through the second model."""
+
+    __slots__ = ("camera", "done", "error", "result")
+
+    def __init__(self, camera: str, result: Result) -> None:
+        self.camera = camera
+        self.result = result
+        self.error: Optional[BaseException] = None
+        self.done = False
+
+
+SecondModel = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""What looks at regions: from a `(h, w, 3)` uint8 BGR picture and `(n, 4)` boxes in its pixels to
+`(n, …)`, a row a box."""
+
+
+def answered(observation: Observation, second: SecondModel) -> Observation:
+    """The observation with the second model's answer, where something was asked.
+
+    Raises:
+        DataError: The answer does not have a row for each box, or there is no picture.
+        EdgelaneError: Whatever the model raises.
+    """
+    asked = observation.regions
+    if asked is None or not len(asked.boxes):
+        return observation
+    if observation.image is None:
+        raise DataError(
+            "a second model looks at pictures, and there is none",
+            got="recorded detections",
+            remedy="run the pipeline on the video",
+        )
+    answer = second(observation.image, asked.boxes)
+    if len(answer) != len(asked.boxes):
+        raise DataError(
+            "a second model must give a row for each region",
+            got=len(answer),
+            expected=len(asked.boxes),
+        )
+    return replace(observation, regions=replace(asked, answer=answer))

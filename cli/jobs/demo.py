@@ -6,13 +6,22 @@ from typing import Any, Dict, Optional, Tuple
 from .composition import run
 from .folder import PathLike, Summary
 
-SCENE = {"people": 12, "fps": 15, "size": "640x360"}
+FPS = 15
+SCENE = {"fps": FPS, "size": "640x360"}
+# The detector's usual confidence is for finding people. Whom it finds so surely is one at once, the
+# first time as well: no furniture looks like people to it in these stores.
+CONFIDENCE = 0.45
+TRACKER = {"birth_ratio": 0.7}
+# Before and after the end of the film nobody crosses a line for so long.
+BEFORE_S, AFTER_S = 1.2, 0.6
 
 
 def demo(
     *,
     seed: int = 1,
     seconds: float = 60.0,
+    people: int = 8,
+    room: str = "wide",
     out: Optional[PathLike] = None,
     video: Optional[PathLike] = None,
     progress: bool = False,
@@ -21,28 +30,37 @@ def demo(
 
     Args:
         seed: Of the store and its people.
-        seconds: How long a time of the store's is counted.
+        seconds: How long a time of the store's is counted. The film goes on for some seconds until
+            nobody is about to cross a line, or whoever does so in the last frame could be told to
+            have crossed as well as not.
+        people: About how many there are at a time, with those who pass outside.
+        room: `wide`, a camera as one would hang it to count, or `narrow`, one that sees little of
+            the floor at the door, as it may be found in a store.
         out: Folder of the run; `runs/demo` unless given. What a run wrote there is replaced.
         video: File for the annotated video.
         progress: Tell rate and time left on stderr.
 
     Returns:
         `counted` and `truth` (`in` and `out` by line), `zones` and `visitors` likewise, `errors`
-        (crossings too many or too few) and `crossings` (true ones); and the folder.
+        (crossings too many or too few), `crossings` (true ones) and `seconds` of the film; and the
+        folder.
 
     Raises:
-        UsageError: The seed or the seconds are impossible.
+        UsageError: Seed, seconds, people or room are impossible.
         StorageError: The folder cannot be written.
     """
-    from ...runtime.models import STORE_PERSON
     from ...runtime.synth import open_scene, truth_counts
 
-    scene = open_scene("store", seed=seed, seconds=seconds, **SCENE)
-    parameters = {**SCENE, "seed": seed, "seconds": f"{seconds:g}"}
+    open_scene("store", seconds=seconds)  # refused as it was given, before anything is added to it
+    parameters = {"seed": seed, "people": people, "room": room, **SCENE}
+    parameters["seconds"] = quiet_end(parameters, seconds)
+    scene = open_scene("store", **parameters)
     config: Dict[str, Any] = {
         "pipeline": "counting",
-        "model": str(STORE_PERSON),
+        "model": "store-person",
         "classes": ["person"],
+        "confidence": CONFIDENCE,
+        "tracker": TRACKER,
         "source": "synth://store?" + "&".join(f"{k}={v}" for k, v in parameters.items()),
         **scene.layout.config(),
     }
@@ -60,6 +78,7 @@ def demo(
         "truth": truth.lines,
         "errors": errors,
         "crossings": truth.crossings,
+        "seconds": round(scene.duration, 3),
         "zones": {
             name: {"counted": summary["zones"][name]["entries"], "truth": facts["entries"]}
             for name, facts in truth.zones.items()
@@ -67,3 +86,25 @@ def demo(
         "visitors": {"counted": summary["visitors"], "truth": truth.visitors},
         "fps": summary["fps"],
     }, folder
+
+
+def quiet_end(parameters: Dict[str, Any], seconds: float, most: float = 10.0) -> float:
+    """The first moment from `seconds` on around which nobody crosses a line.
+
+    Args:
+        parameters: Of the store, but for its `seconds`.
+        seconds: The earliest end.
+        most: How many seconds later the end may be.
+
+    Returns:
+        Seconds; `seconds` itself where there is no such moment.
+    """
+    from ...runtime.synth import open_scene
+
+    scene: Any = open_scene("store", **{**parameters, "seconds": seconds + most + AFTER_S})
+    times = [crossing.time for crossing in scene.crossings]
+    for k in range(int(most * FPS)):
+        end = seconds + k / FPS
+        if not any(-BEFORE_S < time - end < AFTER_S for time in times):
+            return end
+    return seconds

@@ -13,6 +13,7 @@ from .draws import Draws
 from .navigate import Box, Point
 
 LAYOUT, CAMERA = 1, 2  # streams of chance
+Range = Tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,8 @@ class Plan:
         queue: Where people wait, the first one first.
         served: Where one goes first after paying.
         staff: Who works behind the counter.
+        lanes: How far beside the middle of their side of the door people walk in or out.
+        apart: How far before the one ahead people begin to slow down, beyond 0.42 m.
     """
 
     width: float
@@ -73,6 +76,8 @@ class Plan:
     queue: List[Spot]
     served: Point
     staff: Spot
+    lanes: float = 0.0
+    apart: float = 0.43
 
     @property
     def obstacles(self) -> List[Box]:
@@ -88,26 +93,85 @@ class Plan:
         ]
 
 
-def draw_plan(seed: int) -> Plan:
-    """A store by seed."""
+@dataclass(frozen=True)
+class Room:
+    """What is typical of a kind of store: metres, from and to.
+
+    Attributes:
+        width: Of the room.
+        height: Of the room.
+        aisle: How wide the main aisle is.
+        outer: What is between the wall shelf's zone and the first gondola.
+        door: Half the width of the door.
+        gondola: How high gondolas are.
+        inside: Whether goods are looked at from the main aisle, or beside it.
+        camera: How high the camera hangs.
+        focal: Its focal length, in widths of the picture.
+        zone: From the wall shelf's front to its zone. Below 0 under the shelf: seen from high
+            above the middle of the room, who stands beside a wall leans over it.
+        lanes, apart: As in `Plan`.
+        aside: How far it hangs from the middle of the room, or of the door.
+        over_door: Whether it hangs opposite the door, and sees the whole of it.
+    """
+
+    width: Range
+    height: float
+    aisle: Range
+    outer: Range
+    door: Range
+    gondola: Range
+    inside: bool
+    zone: float
+    lanes: float
+    apart: float
+    camera: Range
+    focal: Range
+    aside: float
+    over_door: bool
+
+
+ROOMS = {
+    "narrow": Room(
+        width=(7.8, 8.3), height=3.9, aisle=(1.65, 1.85), outer=(1.05, 1.15), door=(0.85, 1.0),
+        gondola=(1.2, 1.55), inside=True, zone=0.02, lanes=0.0, apart=0.43,
+        camera=(2.8, 3.5), focal=(0.62, 0.78), aside=0.9, over_door=False,
+    ),
+    "wide": Room(
+        width=(9.3, 9.8), height=5.2, aisle=(2.8, 3.0), outer=(1.1, 1.2), door=(1.45, 1.6),
+        gondola=(0.95, 1.2), inside=False, zone=-0.3, lanes=0.35, apart=0.8,
+        camera=(4.3, 4.7), focal=(0.5, 0.56), aside=0.3, over_door=True,
+    ),
+}  # fmt: skip
+"""Kinds of stores by name: a small one whose camera hangs low, where shelves and people hide much;
+and one with room to pass, whose camera hangs as one would hang it to count people."""
+
+
+def draw_plan(seed: int, room: str = "narrow") -> Plan:
+    """A store by seed.
+
+    Args:
+        seed: Of the scene.
+        room: One of `ROOMS`.
+    """
+    usual = ROOMS[room]
     draw = Draws(seed, LAYOUT)
     mirror = draw.chance(0.5)
-    width = draw.uniform(7.8, 8.3)
+    width = draw.uniform(*usual.width)
     depth = draw.uniform(7.9, 8.5)
 
     # The wall shelf, an aisle, a gondola, the main aisle, a gondola, the queue, the counter.
     shelf_to = draw.uniform(0.36, 0.46)
     shelf_y = (draw.uniform(3.3, 3.7), draw.uniform(6.3, 6.7))
     zone_to = shelf_to + draw.uniform(0.85, 0.95)
-    a_from = zone_to + draw.uniform(1.05, 1.15)
+    a_from = zone_to + draw.uniform(*usual.outer)
     a_to = a_from + draw.uniform(0.55, 0.7)
-    b_from = a_to + draw.uniform(1.65, 1.85)
+    b_from = a_to + draw.uniform(*usual.aisle)
     b_to = b_from + draw.uniform(0.5, 0.65)
     counter_from = width - draw.uniform(1.6, 1.7)
     counter_to = counter_from + draw.uniform(0.45, 0.55)
     gondola_y = (draw.uniform(3.7, 3.9), draw.uniform(6.1, 6.4))
     counter_y = (draw.uniform(4.0, 4.2), draw.uniform(5.6, 6.0))
-    high = draw.uniform(1.2, 1.55)
+    high = draw.uniform(*usual.gondola)
     tall = draw.uniform(1.8, 2.1)
 
     things = [
@@ -128,8 +192,11 @@ def draw_plan(seed: int) -> Plan:
         spots.append(Spot((shelf_to + 0.42, y), (-1.0, 0.0)))
     line_y = 0.5 * (gondola_y[0] + gondola_y[1]) + draw.uniform(-0.1, 0.1)
     for y in (gondola_y[0] + 0.3, gondola_y[1] - 0.3):
-        spots.append(Spot((a_to + 0.42, y), (-1.0, 0.0)))
-        spots.append(Spot((b_from - 0.42, y - 0.1), (1.0, 0.0)))
+        if usual.inside:
+            spots.append(Spot((a_to + 0.42, y), (-1.0, 0.0)))
+            spots.append(Spot((b_from - 0.42, y - 0.1), (1.0, 0.0)))
+        else:
+            spots.append(Spot((a_from - 0.42, y), (1.0, 0.0)))
     # Small stands in front; which of them are there, and how high, is up to chance.
     for x, y in ((0.55, 1.6), (a_from + 0.35, 2.2), (b_to + 0.4, 2.2), (width - 0.75, 1.9)):
         if not draw.chance(0.6):
@@ -145,7 +212,7 @@ def draw_plan(seed: int) -> Plan:
         things.append(Furniture("crate", box, 0.0, draw.uniform(0.4, 0.9)))
 
     middle = 0.5 * (a_to + b_from) + draw.uniform(-0.1, 0.1)
-    half = draw.uniform(0.85, 1.0)
+    half = draw.uniform(*usual.door)
     door = (middle - half, middle + half)
     sill = draw.uniform(0.55, 0.95)
     windows = [
@@ -161,7 +228,7 @@ def draw_plan(seed: int) -> Plan:
     plan = Plan(
         width=width,
         depth=depth,
-        height=3.9,
+        height=usual.height,
         furniture=things,
         door=door,
         door_height=draw.uniform(2.2, 2.4),
@@ -172,12 +239,14 @@ def draw_plan(seed: int) -> Plan:
         },
         zones={
             "checkout": queue_zone,
-            "shelf": (shelf_to + 0.02, shelf_y[0] + 0.1, zone_to, shelf_y[1] - 0.1),
+            "shelf": (shelf_to + usual.zone, shelf_y[0] + 0.1, zone_to, shelf_y[1] - 0.1),
         },
         spots=spots,
         queue=queue,
         served=(queue_x - 0.1, counter_y[0] - 0.9),
         staff=Spot((counter_to + 0.42, till_y + 0.1), (-1.0, 0.0)),
+        lanes=usual.lanes,
+        apart=usual.apart,
     )
     return _mirrored(plan) if mirror else plan
 
@@ -208,6 +277,8 @@ def _mirrored(plan: Plan) -> Plan:
         queue=[spot(s) for s in plan.queue],
         served=point(plan.served),
         staff=spot(plan.staff),
+        lanes=plan.lanes,
+        apart=plan.apart,
     )
 
 
@@ -217,29 +288,35 @@ def corners(box: Box) -> np.ndarray:
     return np.array([[x1, y2], [x2, y2], [x2, y1], [x1, y1]])
 
 
-def hang_camera(plan: Plan, seed: int, size: Tuple[int, int]) -> Camera:
+def hang_camera(plan: Plan, seed: int, size: Tuple[int, int], room: str = "narrow") -> Camera:
     """A camera near the wall opposite the door that sees all lines and zones.
 
     It steps back until they are in the picture with a margin.
     """
+    usual = ROOMS[room]
     draw = Draws(seed, CAMERA)
-    focal = draw.uniform(0.62, 0.78) * size[0]
+    focal = draw.uniform(*usual.focal) * size[0]
     # A picture that is not 16:9 sees the same in height.
     focal = min(focal, draw.uniform(1.12, 1.3) * size[1])
-    height = draw.uniform(2.8, 3.5)
-    x = plan.width * 0.5 + draw.uniform(-0.9, 0.9)
+    height = draw.uniform(*usual.camera)
+    across = 0.5 * (plan.door[0] + plan.door[1]) if usual.over_door else plan.width * 0.5
+    x = across + draw.uniform(-usual.aside, usual.aside)
     aim = (plan.width * 0.5 + draw.uniform(-0.25, 0.25), plan.depth * 0.58)
     lift = draw.uniform(0.3, 0.7)
-    needed = np.concatenate(
+    floor = np.concatenate(
         [corners(box) for box in plan.zones.values()] + [np.array(v) for v in plan.lines.values()]
     )
-    back = draw.uniform(-0.4, 0.2)
+    needed = np.concatenate((floor, np.zeros((len(floor), 1))), axis=1)
+    if usual.over_door:  # those who come in are seen from head to foot
+        heads = [(x, plan.depth + 0.3, 1.9) for x in plan.door]
+        needed = np.concatenate((needed, np.array(heads)))
+    back = draw.uniform(-0.4, 0.2) + (1.5 if usual.over_door else 0.0)
     while True:
         dx, dy = aim[0] - x, aim[1] - back
         yaw = float(np.arctan2(dx, dy))
         tilt = float(np.arctan2(height - lift, np.hypot(dx, dy)))
         camera = Camera((x, back, height), yaw, tilt, focal, size)
-        pixels = camera.floor_pixels(needed) / np.array(size)
+        pixels = camera.project(needed)[0] / np.array(size)
         if (pixels > 0.02).all() and (pixels < 0.98).all() or back < -6:
             return camera
         back -= 0.1

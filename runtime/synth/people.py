@@ -183,11 +183,18 @@ class Crowd:
         yield from self._leave(person, draw)
 
     def _come_in(self, person: Person, draw: Draws) -> Life:
-        for k, place in enumerate(self._in):
+        for k, place in enumerate(self._lane(self._in, draw)):
             yield from self._go(person, place, direct=k == 1)
 
+    def _lane(self, way: List[Point], draw: Draws) -> List[Point]:
+        """A way through the door, as far beside the usual one as its width lets people walk."""
+        if not self.plan.lanes:
+            return way
+        aside = draw.uniform(-self.plan.lanes, self.plan.lanes)
+        return [(x + aside, y) for x, y in way]
+
     def _leave(self, person: Person, draw: Draws) -> Life:
-        for k, place in enumerate(self._out):
+        for k, place in enumerate(self._lane(self._out, draw)):
             yield from self._go(person, place, direct=k == 1)
         yield from self._go_off(person, draw)
 
@@ -198,8 +205,9 @@ class Crowd:
         person.mode = -1
 
     def _doubt(self, person: Person, draw: Draws) -> Life:
-        yield from self._go(person, self._in[0])
-        yield from self._go(person, self._mat, direct=True)
+        street, mat = self._lane([self._in[0], self._mat], draw)
+        yield from self._go(person, street)
+        yield from self._go(person, mat, direct=True)
         person.look, person.mode = (draw.uniform(-0.3, 0.3), -1.0), WAIT
         yield from self._stay(draw.uniform(0.6, 2.5))
         person.mode = WALK
@@ -319,8 +327,8 @@ class Crowd:
                 strength = turn * 0.9 * (1.5 - far) / 1.5 * ahead
                 push_x, push_y = push_x + uy * strength, push_y - ux * strength
                 same = other.vx * ux + other.vy * uy
-                if far < 0.85 and same > -0.2:
-                    brake = min(brake, max(0.0, (far - 0.42) / 0.43))
+                if far < 0.42 + self.plan.apart and same > -0.2:
+                    brake = min(brake, max(0.0, (far - 0.42) / self.plan.apart))
         brake = 1.0 - (1.0 - brake) * much
         wish_x, wish_y = wish_x * brake + push_x * much, wish_y * brake + push_y * much
         # Nobody walks backwards out of the way: one waits, or goes round.

@@ -4,7 +4,7 @@ import importlib
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, Iterator, List, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Sequence, Tuple
 
 from ...core import Frame, UsageError, did_you_mean
 from .truth import Truth
@@ -56,6 +56,18 @@ def _number(least: float, most: float) -> Callable[[Any], float]:
         return number
 
     convert.expected = f"a number from {least:g} to {most:g}"  # type: ignore[attr-defined]
+    return convert
+
+
+def _one_of(names: Iterable[str]) -> Callable[[Any], str]:
+    known = sorted(names)
+
+    def convert(value: Any) -> str:
+        if value not in known:
+            raise ValueError
+        return str(value)
+
+    convert.expected = " or ".join(known)  # type: ignore[attr-defined]
     return convert
 
 

@@ -8,11 +8,11 @@ from ...core import Frame
 from ..sources.base import load_cv2
 from .backdrop import store_backdrop
 from .draws import Draws
-from .layout import corners, draw_plan, hang_camera
+from .layout import ROOMS, corners, draw_plan, hang_camera
 from .looks import Looks
 from .people import FIELDS, STAFF, STEP, Crowd, Person
 from .pose import COLUMNS, skeleton, walking
-from .scene import COMMON, Layout, Scene, _whole
+from .scene import COMMON, Layout, Scene, _one_of, _whole
 from .sensor import Sensor
 from .stage import Seen, Stage, truth_of
 from .truth import TrueCrossing, TrueVisit, Truth
@@ -24,17 +24,19 @@ class Store(Scene):
     """A shop.
 
     Args:
-        parameters: `seed`, `fps`, `size`, `seconds`, and `people`: about how many there are at a
-            time, with those who pass outside.
+        parameters: `seed`, `fps`, `size`, `seconds`; `people`: about how many there are at a time,
+            with those who pass outside; and `room`: `narrow`, a small store whose camera hangs
+            low, or `wide`, one with more room, whose camera hangs high.
     """
 
     name = "store"
-    known = {**COMMON, "people": (_whole(0, 60), 12)}
+    known = {**COMMON, "people": (_whole(0, 60), 12), "room": (_one_of(ROOMS), "narrow")}
 
     def __init__(self, **parameters: Any) -> None:
         super().__init__(**parameters)
-        self.plan = draw_plan(self.seed)
-        self.camera = hang_camera(self.plan, self.seed, self.size)
+        room = self.parameters["room"]
+        self.plan = draw_plan(self.seed, room)
+        self.camera = hang_camera(self.plan, self.seed, self.size, room)
         self.crowd = Crowd(self.plan, self.seed, self.parameters["people"])
         self._looks: Dict[int, Looks] = {}
         self._stage: Any = None

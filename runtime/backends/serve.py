@@ -106,9 +106,7 @@ def serve(
     tensorrt: Optional[Any] = None
     problem: EdgelaneError
     try:
-        from ..engines import load_tensorrt
-
-        tensorrt = load_tensorrt()
+        tensorrt = _tensorrt(pair.engine)
         backend = _open_engine(pair, passport, tensorrt)
         return EngineBackend(backend, rescue=_rescue(pair, threads))
     except EdgelaneError as error:
@@ -146,6 +144,25 @@ def _passport(engine: str) -> Optional[Any]:
         return None
 
 
+def _tensorrt(engine: str) -> Any:
+    """The module `tensorrt`.
+
+    Raises:
+        ModelError: There is no driver, or no TensorRT that works.
+    """
+    from ..engines import load_tensorrt
+
+    try:
+        return load_tensorrt()
+    except EdgelaneError as error:
+        missing = isinstance(error, MissingDependency)
+        raise ModelError(
+            f"engine {engine} cannot be used here",
+            got=f"{error.what} ({error.got})" if missing else error.got or error.what,
+            remedy="edgelane doctor tells what is missing",
+        ) from None
+
+
 def _open_engine(pair: _Pair, passport: Optional[Any], tensorrt: Any) -> Backend:
     """The engine, once its passport says that it fits.
 
@@ -165,7 +182,10 @@ def _open_engine(pair: _Pair, passport: Optional[Any], tensorrt: Any) -> Backend
     digest = None if pair.onnx is None else read_graph(pair.onnx).sha256
     found = passport.differences(here(tensorrt), digest)
     if found:
-        raise ModelError(f"engine {pair.engine} does not fit: {'; '.join(found)}")
+        raise ModelError(
+            f"engine {pair.engine} does not fit: {'; '.join(found)}",
+            remedy="build it from its ONNX on this machine: edgelane build m.onnx",
+        )
     return TensorrtBackend(
         pair.engine, metadata=passport.metadata, dla_core=passport.dla_core, trt=tensorrt
     )
@@ -187,15 +207,15 @@ def _stand_in(
         backend = OnnxruntimeBackend(onnx, threads=threads)
     except MissingDependency as missing:
         raise ModelError(
-            f"{str(problem).rstrip('.')}; nor is onnxruntime installed, which could stand in",
+            f"{_reason(problem)}; nor is onnxruntime installed, which could stand in",
             remedy=missing.remedy,
         ) from None
     if tensorrt is None:
-        _LOG.warning("%s Meanwhile %s is run by onnxruntime on the CPU.", problem, onnx)
+        _LOG.warning("%s. %s is run by onnxruntime on the CPU instead.", _reason(problem), onnx)
         return backend
     _LOG.warning(
-        "%s It is built anew in the background; until then %s is run by onnxruntime on the CPU.",
-        problem,
+        "%s. It is built anew in the background; until then %s is run by onnxruntime on the CPU.",
+        _reason(problem),
         onnx,
     )
     serving = EngineBackend(backend)
@@ -254,7 +274,12 @@ def _rescue(
             backend = OnnxruntimeBackend(str(pair.onnx), threads=threads)
         except EdgelaneError:
             return None
-        _LOG.warning("%s Now %s is run by onnxruntime on the CPU.", error, pair.onnx)
+        _LOG.warning("%s. Now %s is run by onnxruntime on the CPU.", _reason(error), pair.onnx)
         return backend
 
     return rescue
+
+
+def _reason(error: EdgelaneError) -> str:
+    """What an error says, without its remedy and full stop: we do what can be done ourselves."""
+    return str(type(error)(error.what, got=error.got, expected=error.expected)).rstrip(".")

@@ -255,8 +255,8 @@ def test_without_a_driver_the_onnx_is_run_and_nothing_is_built(
         caplog.clear()
         backend = open_backend(path)
         assert isinstance(backend, OnnxruntimeBackend)
-        assert "no NVIDIA driver" in caplog.text
-        assert "by onnxruntime on the CPU" in caplog.text
+        assert f"engine {engine} cannot be used here: got there is no NVIDIA driver" in caplog.text
+        assert "is run by onnxruntime on the CPU instead" in caplog.text
         assert len(caplog.records) == 1
     Path(model).unlink()
     with pytest.raises(ModelError, match="no NVIDIA driver"):

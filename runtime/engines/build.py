@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any, Dict, Mapping, NamedTuple, Optional, Sequence, Union
 
-from ...core import StorageError, UsageError
+from ...core import ModelError, StorageError, UsageError
 from ...core.devices import Device, find_device
 from ..jetson import JETPACKS
 from ..onnx_metadata import read_metadata
@@ -172,14 +172,39 @@ def _plan(
     asked = dict(options)
     path = asked.pop("calibration")
     batch = asked.pop("batch")
+    calibration = None
+    if path is not None:
+        calibration = read_calibration_cache(path)
+        _check_rewritten(graph, Path(os.fspath(path)))
     return plan_build(
         graph,
         device,
         tensorrt,
-        calibration=read_calibration_cache(path) if path is not None else None,
+        calibration=calibration,
         batch=batch if batch is None or isinstance(batch, int) else _batch(batch),
         **asked,
     )
+
+
+def _check_rewritten(graph: GraphFacts, cache: Path) -> None:
+    """A calibration that rewrote the graph left it beside the cache, which is for that one alone.
+
+    The tensors of both are called alike, so nothing else would tell.
+    """
+    beside = cache.with_name(f"{cache.stem}.float.onnx")
+    if graph.quantized or not beside.is_file():
+        return
+    with contextlib.suppress(ModelError):
+        right = read_graph(beside)
+        mark = right.card.calibration if right.card else None
+        mine = graph.card.calibration if graph.card else None
+        if mark is None or right.sha256 == graph.sha256 or mark == mine:
+            return
+        raise UsageError(
+            f"calibration cache {cache} is for {beside}, a rewritten graph",
+            got=graph.path,
+            remedy=f"build {beside}",
+        )
 
 
 def _batch(counts: Sequence[int]) -> Batch:

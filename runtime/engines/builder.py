@@ -115,6 +115,7 @@ class _Work:
         trt, plan = self.trt, self.plan
         logger = tensorrt_logger(trt)
         logger.take_errors()
+        trt.init_libnvinfer_plugins(logger, "")  # or the parser does not know them
         try:
             builder = trt.Builder(logger)
         except TypeError as error:

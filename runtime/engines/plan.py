@@ -265,6 +265,8 @@ def _check_precision(
             expected=f"{best}, its best precision",
             remedy="give the float ONNX it was made from"
             if graph.quantized
+            else "leave --cache out"
+            if calibration is not None
             else f"say --precision {best.lower()}",
         )
     if precision == "fp16" and not device.fast("fp16"):

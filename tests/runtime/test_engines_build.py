@@ -196,6 +196,18 @@ def test_layers_that_must_stay_in_fp32_are_asked_for(place, tmp_path, monkeypatc
     assert list(pinned.values()) == [trt.float32]
 
 
+def test_plugins_are_known_before_a_graph_is_read(place, tmp_path, monkeypatch):
+    trt, options = place("8.5")
+    order = []
+    parser = trt.OnnxParser.parse_from_file
+    monkeypatch.setattr(trt, "init_libnvinfer_plugins", lambda *_: order.append("plugins"))
+    monkeypatch.setattr(
+        trt.OnnxParser, "parse_from_file", lambda *a: order.append("parse") or parser(*a)
+    )
+    build_engine(nets.save(tmp_path / "m.onnx"), **options)
+    assert order == ["plugins", "parse"]
+
+
 def test_what_was_built_before_comes_from_the_cache(place, tmp_path, monkeypatch):
     _, options = place("8.5")
     onnx = nets.save(tmp_path / "m.onnx")

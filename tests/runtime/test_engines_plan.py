@@ -310,6 +310,22 @@ def test_a_plan_is_made_from_files_for_any_device(tmp_path):
         make_plan(path, "toaster")
 
 
+def test_a_cache_of_a_rewritten_graph_wants_that_graph(tmp_path):
+    card = ModelCard("detect", "yolox", InputSpec((8, 8)))
+    original = nets.save(tmp_path / "m.onnx", card=card.to_json())
+    marked = dataclasses.replace(card, calibration="c0ffee").to_json()
+    rewritten = nets.save(tmp_path / "q.float.onnx", card=marked, seed=1)
+    cache = nets.save_cache(tmp_path / "q.calib")
+    with pytest.raises(UsageError, match=r"is for .*q\.float\.onnx, a rewritten graph.*m\.onnx"):
+        make_plan(original, "xavier-nx", calibration=cache)
+    assert make_plan(rewritten, "xavier-nx", calibration=cache).precision == "int8"
+    # A float file that is not of that calibration tells nothing.
+    nets.save(tmp_path / "q.float.onnx", card=card.to_json(), seed=1)
+    assert make_plan(original, "xavier-nx", calibration=cache).precision == "int8"
+    (tmp_path / "q.float.onnx").write_bytes(b"rubbish")
+    assert make_plan(original, "xavier-nx", calibration=cache).precision == "int8"
+
+
 def test_a_cache_of_another_graph_is_refused(tmp_path, kinds):
     device = DEVICES["xavier-nx"]
     foreign = nets.save_cache(tmp_path / "a.calib", {"x1": 0.1, "x2": 0.1, "images": 0.1})

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import click
 
@@ -72,7 +72,16 @@ def _names(value: Optional[str]) -> Optional[List[str]]:
 @click.option("--output", "outputs", metavar="NAMES", help="Names for the outputs, by commas.")
 @click.option("--simplify/--no-simplify", default=True, help="With onnxslim [default: yes].")
 @click.option("--fold", is_flag=True, help="Preprocessing in the graph: uint8 BGR pixels in.")
-@click.option("--precision", default="fp32", show_default=True, metavar="fp32|fp16")
+@click.option("--precision", default="fp32", show_default=True, metavar="fp32|fp16|int8|auto",
+              help="auto: the fastest that keeps the accuracy; it and int8 ask for --val.")  # fmt: skip
+@click.option("--val", metavar="FILE", help="COCO JSON of labelled pictures to judge by.")
+@click.option("--val-images", metavar="DIR", help="Folder of its pictures.")
+@click.option("--max-drop", type=float, help="Points of AP that may be lost [default: 1].")
+@click.option("--metric", metavar="NAME", help="AP50 or another instead of AP.")
+@click.option("--sure", is_flag=True, help="The 95 % interval of the drop has to stay within, too.")
+@click.option(
+    "--picture", metavar="FILE", help="PNG: how sensitive the layers are, what was tried."
+)
 @click.option("--keep-float", metavar="NAMES", help="Nodes or operators that fp16 leaves alone.")
 @click.option("--io", default="float32", show_default=True, metavar="float32|half",
               help="With fp16: type of inputs and outputs.")  # fmt: skip
@@ -106,33 +115,99 @@ def command(
     mean: Optional[str],
     std: Optional[str],
     as_json: bool,
+    val: Optional[str],
+    val_images: Optional[str],
+    max_drop: Optional[float],
+    metric: Optional[str],
+    sure: bool,
+    picture: Optional[str],
     **options: Any,
 ) -> None:
     """Write MODEL as ONNX with its card, once its numbers have proved to be the same.
 
     MODEL is `module:factory`, a .pt2 program, a TorchScript file, or an .onnx to complete.
     """
-    from ..export import export_model
-
-    report = export_model(
-        model,
+    options.update(
         shapes=_shapes(shape),
         inputs=_names(inputs),
         outputs=_names(outputs),
         simplified=simplify,
-        keep_float=_names(keep_float) or (),
         scale=_fraction(scale),
         mean=_numbers(mean, "mean"),
         std=_numbers(std, "std"),
-        progress=None if as_json else _tell,
-        **options,
     )
+    kept = tuple(_names(keep_float) or ())
+    tell = None if as_json else _tell
+    limits = {"max_drop": max_drop, "metric": metric, "sure": sure, "picture": picture}
+    asked = val or val_images or any(v not in (None, False) for v in limits.values())
+    if asked or options["precision"] in ("auto", "int8"):
+        report = _within_budget(model, val, val_images, limits, kept, tell, options)
+    else:
+        from ..export import export_model
+
+        report = export_model(model, keep_float=kept, progress=tell, **options)
     _tell("")
     if as_json:
         click.echo(json.dumps(report))
         return
     for line in describe(report):
         click.echo(line)
+
+
+def _within_budget(
+    model: str,
+    val: Optional[str],
+    val_images: Optional[str],
+    limits: Dict[str, Any],
+    keep_float: Tuple[str, ...],
+    tell: Optional[Callable[[str], None]],
+    options: Dict[str, Any],
+) -> Dict[str, Any]:
+    """Export by accuracy: what the precision asks for, or the fastest that keeps the budget."""
+    from ..core import UsageError, did_you_mean
+    from ..export.budget import LADDER, BudgetSettings, export_within_budget
+    from ..export.fp16 import HalfSettings
+
+    precision = options.pop("precision")
+    if not val or not val_images:
+        raise UsageError(
+            f"--precision {precision} within a budget is judged on labelled pictures",
+            expected="--val COCO.json and --val-images DIR",
+            remedy="for INT8 without a judge use `edgelane calibrate`",
+        )
+    ladder = LADDER if precision == "auto" else (precision,)
+    if precision not in (*LADDER, "auto"):
+        raise UsageError(
+            f"unknown precision {precision!r}",
+            remedy=did_you_mean(precision, ("fp32", "fp16", "int8", "auto")),
+        )
+    picture, most = limits.pop("picture"), limits.pop("max_drop")
+    settings = BudgetSettings(
+        ladder=ladder,
+        half=HalfSettings(keep_float=keep_float, io=options.pop("io")),
+        **limits,
+        **({} if most is None else {"max_drop": most}),
+    )
+
+    def progress(what: str, done: int, of: Optional[int]) -> None:
+        if tell is not None:
+            tell(f"{what} {done}" + (f" of {of}" if of else ""))
+
+    def told(attempt: Any) -> None:
+        if tell is not None and not sys.stderr.isatty():
+            click.echo(str(attempt), err=True)
+
+    return export_within_budget(
+        model,
+        val=val,
+        val_images=val_images,
+        settings=settings,
+        picture=picture,
+        progress=progress,
+        told=told,
+        step=tell,
+        **options,
+    )
 
 
 def _tell(step: str) -> None:
@@ -180,7 +255,32 @@ def describe(report: Dict[str, Any]) -> List[str]:
         zeroed = sum(u["zeroed"] for u in half["underflow"])
         if zeroed:
             lines.append(f"         {zeroed} weights are too small for half precision and became 0")
+    if "budget" in report:
+        lines += _budget(report["budget"])
     return lines + [f"note     {note}" for note in report["notes"]]
+
+
+def _budget(found: Dict[str, Any]) -> List[str]:
+    """What was tried, and what it cost."""
+    metric = found["metric"]
+    lines = [
+        f"judged   on {found['judged_on']}: float model {metric} "
+        f"{100 * found['reference'][metric]:.2f}; calibrated on {found['calibrated_on']}"
+    ]
+    for attempt in found["attempts"]:
+        name = attempt["precision"]
+        if attempt["floats"]:
+            name += f", {len(attempt['floats'])} layers float"
+        if attempt["failed"]:
+            lines.append(f"tried    {name}: {attempt['failed']}")
+            continue
+        line = f"tried    {name}: {metric} {100 * attempt['scores'][metric]:.2f}, "
+        line += f"{attempt['drop']:+.2f} points lost ({attempt['low']:+.2f} to "
+        line += f"{attempt['high']:+.2f})"
+        if attempt["agreement"] is not None:
+            line += f", F1 with the float model {attempt['agreement']:.3f}"
+        lines.append(line + ("" if attempt["within"] else ", too many"))
+    return lines + [f"warning  {warning}" for warning in found["warnings"]]
 
 
 def _tensor(spec: Dict[str, Any]) -> str:

@@ -82,7 +82,7 @@ def _lower(model: Any, current: int, version: int) -> Any:
                 continue
         rule = _RULES.get(node.op_type)
         if rule is not None and rule[0] > version:
-            if not rule[1](graph, node):
+            if not rule[1](graph, node, version):
                 raise _refused(node, version)
             continue
         if then is None or not _fits(graph, node, then):
@@ -118,7 +118,7 @@ def _fits(graph: Graph, node: Any, schema: Any) -> bool:
     return True
 
 
-def _reduce(graph: Graph, node: Any) -> bool:
+def _reduce(graph: Graph, node: Any, version: int) -> bool:
     """Axes were an attribute before they became an input."""
     skip = graph.attribute(node, "noop_with_empty_axes", 0)
     axes: Optional[List[int]] = None
@@ -138,7 +138,7 @@ def _reduce(graph: Graph, node: Any) -> bool:
     return True
 
 
-def _split(graph: Graph, node: Any) -> bool:
+def _split(graph: Graph, node: Any, version: int) -> bool:
     """Without sizes the older operator cuts evenly; uneven last parts need them."""
     for attribute in list(node.attribute):
         if attribute.name == "num_outputs":
@@ -156,7 +156,7 @@ def _split(graph: Graph, node: Any) -> bool:
     return True
 
 
-def _shape(graph: Graph, node: Any) -> bool:
+def _shape(graph: Graph, node: Any, version: int) -> bool:
     start, end = graph.attribute(node, "start", 0), graph.attribute(node, "end", None)
     del node.attribute[:]
     if start or end is not None:
@@ -170,7 +170,7 @@ def _shape(graph: Graph, node: Any) -> bool:
     return True
 
 
-def _pad(graph: Graph, node: Any) -> bool:
+def _pad(graph: Graph, node: Any, version: int) -> bool:
     """Pads of some axes become pads of all."""
     if graph.attribute(node, "mode", b"constant") == b"wrap":
         return False
@@ -187,8 +187,8 @@ def _pad(graph: Graph, node: Any) -> bool:
     return True
 
 
-def _grid_sample(graph: Graph, node: Any) -> bool:
-    if graph.opset < 16:
+def _grid_sample(graph: Graph, node: Any, version: int) -> bool:
+    if version < 16:
         return False
     names = {b"linear": "bilinear", b"cubic": "bicubic"}
     for attribute in node.attribute:
@@ -217,7 +217,7 @@ def _constant(graph: Graph, like: str, name: str, value: float) -> str:
     return graph.add_constant(name, np.asarray(value, np.float16 if half else np.float32))
 
 
-def _hard_swish(graph: Graph, node: Any) -> bool:
+def _hard_swish(graph: Graph, node: Any, version: int) -> bool:
     x = node.input[0]
     _replace(
         graph, node, [("HardSigmoid", [x], {"alpha": 1 / 6, "beta": 0.5}), ("Mul", [x, "@"], {})]
@@ -225,13 +225,13 @@ def _hard_swish(graph: Graph, node: Any) -> bool:
     return True
 
 
-def _mish(graph: Graph, node: Any) -> bool:
+def _mish(graph: Graph, node: Any, version: int) -> bool:
     x = node.input[0]
     _replace(graph, node, [("Softplus", [x], {}), ("Tanh", ["@"], {}), ("Mul", [x, "@"], {})])
     return True
 
 
-def _gelu(graph: Graph, node: Any) -> bool:
+def _gelu(graph: Graph, node: Any, version: int) -> bool:
     """0.5 x (1 + erf(x / sqrt 2)), or its approximation by tanh."""
     x = node.input[0]
     half, one = _constant(graph, x, "half", 0.5), _constant(graph, x, "one", 1.0)
@@ -248,7 +248,7 @@ def _gelu(graph: Graph, node: Any) -> bool:
     return True
 
 
-def _layer_norm(graph: Graph, node: Any) -> bool:
+def _layer_norm(graph: Graph, node: Any, version: int) -> bool:
     x, shape = node.input[0], graph.shape(node.input[0])
     if shape is None or len([o for o in node.output if o]) > 1:
         return False
@@ -271,7 +271,7 @@ def _layer_norm(graph: Graph, node: Any) -> bool:
     return True
 
 
-Rule = Tuple[int, Callable[[Graph, Any], bool]]
+Rule = Tuple[int, Callable[[Graph, Any, int], bool]]
 
 _RULES: Dict[str, Rule] = {
     **{

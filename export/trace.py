@@ -115,20 +115,20 @@ def to_onnx(
     for way in ways:
         try:
             traced = way(module, tensors, inputs, outputs, opset, dynamic)
+            _name(traced.model, inputs, outputs)
+            model = to_opset(traced.model, opset)
         except ModelError as error:
             failures.append(str(error))
             continue
         except Exception as error:  # exporters raise whatever the model makes them
             failures.append(_reason(error))
             continue
-        model = traced.model
-        _name(model, inputs, outputs)
         notes = list(traced.notes)
         if failures:
             notes.append(
                 f"the older exporter failed ({failures[0]}), the newer one wrote the graph"
             )
-        return Traced(to_opset(model, opset), traced.exporter, notes)
+        return Traced(model, traced.exporter, notes)
     raise ModelError(
         f"the model cannot be written as ONNX of opset {opset}",
         got=next((f for f in failures if _OPERATOR in f), "; ".join(dict.fromkeys(failures))),

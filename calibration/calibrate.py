@@ -5,6 +5,8 @@ import hashlib
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
+import numpy as np
+
 from ..core import ModelCard, UsageError, did_you_mean
 from ..core.card import METADATA_KEY
 from .artefacts import check_places, write_together
@@ -19,6 +21,7 @@ from .recipe import quantise_best
 from .store import Statistics
 
 AUTO = "auto"
+VALUES = 1 << 20
 TARGETS = ("trt", "cpu")
 
 Progress = Callable[[str, int, Optional[int]], None]
@@ -164,22 +167,34 @@ def _looker(
     """What looks at a graph's activations on the pictures."""
 
     looked: List[Tuple[Any, Statistics]] = []
+    # About a million values of each tensor are counted, however many pictures there are.
+    sample = int(np.clip(VALUES // max(len(feeds), 1), 1 << 13, 1 << 16))
 
-    def look(model: Any) -> Statistics:
+    def done(count: int) -> None:
+        if tell is not None:
+            tell(min(count, len(feeds)), len(feeds))
+
+    def look(model: Any, tensors: Optional[Sequence[str]] = None) -> Statistics:
         for known, found in looked:
             if known is model:
                 return found
 
-        def done(count: int) -> None:
-            if tell is not None:
-                tell(min(count, len(feeds)), len(feeds))
-
         def work() -> Statistics:
-            return collect(model, feeds, names=feeds.names, threads=threads, progress=done)
+            return collect(
+                model,
+                feeds,
+                names=feeds.names,
+                tensors=tensors,
+                sample=sample,
+                threads=threads,
+                progress=done,
+            )
 
-        del looked[:-1]  # the last two graphs are asked for again
-        looked.append((model, kept.get(model, feeds.identity, work)))
-        return looked[-1][1]
+        found = kept.get(model, feeds.identity, work, tensors)
+        if tensors is None:
+            del looked[:-1]  # the last two graphs are asked for again
+            looked.append((model, found))
+        return found
 
     return look
 

@@ -5,20 +5,39 @@ time. A graph whose activations are larger than a budget is run in parts, each o
 other tensors, so a batch is computed more than once, but never held whole.
 """
 
+import contextlib
+import ctypes
 import hashlib
+import os
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+    Union,
+)
 
 import numpy as np
 
 from ..core import DataError, MissingDependency, ModelError
 from .graph import EXTERNAL_LIMIT, Graph, load_onnx, read_model, write_model
-from .histograms import magnitudes
+from .histograms import SAMPLE, magnitudes
 from .store import Activation, Statistics
 
-BUDGET = 192 << 20
-"""Bytes of activations that are held at a time, unless one alone is larger."""
+BUDGET = 160 << 20
+"""Bytes of activations that are given out at a time, unless one tensor alone is larger."""
+
+_HASHED = 16  # every so manieth value tells pictures apart
 
 _FLOATS = {"tensor(float)", "tensor(float16)", "tensor(double)"}
 _QUANTISED = {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearConv"}
@@ -30,6 +49,7 @@ def collect(
     *,
     names: Optional[Sequence[str]] = None,
     tensors: Optional[Iterable[str]] = None,
+    sample: int = SAMPLE,
     threads: Optional[int] = None,
     budget: int = BUDGET,
     progress: Optional[Callable[[int], None]] = None,
@@ -40,13 +60,16 @@ def collect(
 
     Args:
         model: A `ModelProto`, or the path of an ONNX file; not quantised yet.
-        batches: Arrays by input name, one mapping a run. Taken one by one, each let go of before
-            the next.
+        batches: Arrays by input name, one mapping a run. Taken one by one, in a thread of their
+            own; not more than two are held.
         names: What the pictures are called, in order, for errors; may grow while `batches` is
             read.
-        tensors: Look at these only.
+        tensors: Look at these only, which costs little where they are few.
+        sample: Values of each tensor that are counted of one batch at most. Smallest and largest
+            values are looked for among all.
         threads: Threads of onnxruntime; None for one a core, at most four.
-        budget: Bytes of activations held at a time.
+        budget: Bytes of activations that onnxruntime gives out at a time; as much again is being
+            looked at meanwhile.
         progress: Called with the number of pictures done.
 
     Raises:
@@ -69,26 +92,32 @@ def collect(
     if tensors is not None:
         chosen = set(tensors)
         wanted = [name for name in wanted if name in chosen]
-    run = None
+    work = _Work(graph, wanted, iter(batches), threads, budget)
     found: Dict[str, Activation] = {}
     seen = 0
-    digest = hashlib.sha256()
-    for feeds in batches:
-        count = len(next(iter(feeds.values())))
-        for name in sorted(feeds):
-            digest.update(np.ascontiguousarray(feeds[name]).data)
-        if run is None:
-            run = _Runner(graph, wanted, feeds, threads, budget)
-        known = [names[i] if names and i < len(names) else "" for i in range(seen, seen + count)]
-        for tensor, value in run(feeds):
-            _look(found, tensor, value, seen, known)
-        seen += count
-        if progress is not None:
-            progress(seen)
-    if run is None:
+    # While numpy looks at one part, onnxruntime computes the next.
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(work.next)
+        while True:
+            part = coming.result()
+            if part is None:
+                break
+            coming = pool.submit(work.next)
+            known = [names[i] if names and i < len(names) else "" for i in part.pictures]
+            part.values.reverse()
+            for tensor in part.names:  # let go of one after the other
+                _look(found, tensor, part.values.pop(), part.pictures.start, known, sample)
+            if part.last:
+                seen = part.pictures.stop
+                if progress is not None:
+                    progress(seen)
+    if not seen:
         raise DataError("there is no picture to calibrate with")
+    inputs = work.digest()
+    del work
+    _give_back()
     ordered = {name: found[name] for name in wanted if name in found}
-    return Statistics(ordered, model=hash_model(model), inputs=digest.hexdigest(), images=seen)
+    return Statistics(ordered, model=hash_model(model), inputs=inputs, images=seen)
 
 
 def activations(graph: Graph) -> List[str]:
@@ -121,6 +150,7 @@ def _look(
     value: np.ndarray,
     seen: int,
     pictures: Sequence[str],
+    sample: int,
 ) -> None:
     if not value.size:
         return
@@ -140,7 +170,7 @@ def _look(
             else:
                 np.maximum(known.channels, channels, out=known.channels)
     known.count += value.size
-    known.histogram.add(value, max(abs(low), abs(high)), seen)
+    known.histogram.add(value, max(abs(low), abs(high)), seen, sample)
 
 
 def _not_finite(name: str, value: np.ndarray, pictures: Sequence[str]) -> DataError:
@@ -158,44 +188,89 @@ def _not_finite(name: str, value: np.ndarray, pictures: Sequence[str]) -> DataEr
     )
 
 
-class _Runner:
-    """Runs the graph in as many parts as the budget asks for."""
+class _Part(NamedTuple):
+    """Some activations of one batch.
+
+    Attributes:
+        pictures: Which of all pictures the batch holds.
+        names: Of the tensors.
+        values: Theirs.
+        last: Whether the batch is done with them.
+    """
+
+    pictures: range
+    names: List[str]
+    values: List[np.ndarray]
+    last: bool
+
+
+class _Work:
+    """Runs the graph on one batch after the other, in as many parts as the budget asks for."""
 
     def __init__(
         self,
         graph: Graph,
         wanted: Sequence[str],
-        feeds: Mapping[str, np.ndarray],
+        batches: Iterator[Mapping[str, np.ndarray]],
         threads: Optional[int],
         budget: int,
     ) -> None:
-        self.inputs = [name for name in graph.inputs if name in set(wanted)]
-        computed = [name for name in wanted if name not in set(graph.inputs)]
-        sizes = _sizes(graph, feeds)
-        self.parts: List[Tuple[Any, List[str]]] = []
-        for part in _split(computed, sizes, budget):
-            session = _session(graph.model, part, threads)
+        self._graph, self._wanted, self._batches = graph, wanted, batches
+        self._threads, self._budget = threads, budget
+        self._sessions: Optional[List[Tuple[Any, List[str]]]] = None
+        self._digest = hashlib.sha256()
+        self._feeds: Mapping[str, np.ndarray] = {}
+        self._pictures = range(0)
+        self._left: List[Tuple[Any, List[str]]] = []
+
+    def next(self) -> Optional[_Part]:
+        """The next part, None after the last batch."""
+        inputs: List[str] = []
+        if not self._left:
+            feeds = next(self._batches, None)
+            if feeds is None:
+                return None
+            if self._sessions is None:
+                self._sessions = self._open(feeds)
+            start = self._pictures.stop
+            self._pictures = range(start, start + len(next(iter(feeds.values()))))
+            self._feeds, self._left = feeds, list(self._sessions)
+            for name in sorted(feeds):
+                some = feeds[name].reshape(-1)[::_HASHED]
+                self._digest.update(np.ascontiguousarray(some).data)
+            inputs = [n for n in self._wanted if n in feeds and feeds[n].dtype.kind == "f"]
+        values = [self._feeds[name] for name in inputs]
+        names: List[str] = []
+        if self._left:
+            session, names = self._left.pop(0)
+            values += self._run(session, names)
+        return _Part(self._pictures, inputs + names, values, not self._left)
+
+    def digest(self) -> str:
+        """Hash of what was fed."""
+        return self._digest.hexdigest()
+
+    def _open(self, feeds: Mapping[str, np.ndarray]) -> List[Tuple[Any, List[str]]]:
+        computed = [name for name in self._wanted if name not in set(self._graph.inputs)]
+        sizes = _sizes(self._graph, feeds)
+        sessions = []
+        for part in _split(computed, sizes, self._budget):
+            few = 2 * len(self._wanted) < len(sizes)
+            session = _session(self._graph.model, part, self._threads, few)
             floats = [o.name for o in session.get_outputs() if o.type in _FLOATS]
             if floats:
-                self.parts.append((session, floats))
+                sessions.append((session, floats))
+        return sessions
 
-    def __call__(self, feeds: Mapping[str, np.ndarray]):
-        for name in self.inputs:
-            value = feeds.get(name)
-            if value is not None and (value.dtype.kind == "f"):
-                yield name, value
-        for session, names in self.parts:
-            try:
-                values = session.run(names, dict(feeds))
-            except Exception as error:  # onnxruntime's errors share no base but Exception
-                shapes = ", ".join(f"{k} {list(v.shape)} {v.dtype}" for k, v in feeds.items())
-                raise ModelError(
-                    "the model failed while it was calibrated",
-                    got=f"{shapes} ({str(error).strip().splitlines()[0][:200]})",
-                ) from None
-            values.reverse()
-            for name in names:
-                yield name, values.pop()  # let go of one after the other
+    def _run(self, session: Any, names: List[str]) -> List[np.ndarray]:
+        try:
+            return session.run(names, dict(self._feeds))
+        except Exception as error:  # onnxruntime's errors share no base but Exception
+            shapes = ", ".join(f"{k} {list(v.shape)} {v.dtype}" for k, v in self._feeds.items())
+            raise ModelError(
+                "the model failed while it was calibrated",
+                got=f"{shapes} ({str(error).strip().splitlines()[0][:200]})",
+            ) from None
 
 
 def _sizes(graph: Graph, feeds: Mapping[str, np.ndarray]) -> Dict[str, int]:
@@ -236,8 +311,9 @@ def _split(names: Sequence[str], sizes: Mapping[str, int], budget: int) -> List[
     return [part for part in parts if part]
 
 
-def _session(model: Any, outputs: Sequence[str], threads: Optional[int]) -> Any:
-    """onnxruntime on the part of the graph that computes these tensors."""
+def _session(model: Any, outputs: Sequence[str], threads: Optional[int], few: bool) -> Any:
+    """onnxruntime on the part of the graph that computes these tensors; where they are few, what
+    lies between is fused."""
     try:
         import onnxruntime
     except ImportError as error:
@@ -257,9 +333,9 @@ def _session(model: Any, outputs: Sequence[str], threads: Optional[int]) -> Any:
     options.intra_op_num_threads = threads or min(_cores(), 4)
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # Every tensor is given out, so there is nothing to fuse; memory that is reused by an arena
-    # would only be held longer.
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    levels = onnxruntime.GraphOptimizationLevel
+    options.graph_optimization_level = levels.ORT_ENABLE_ALL if few else levels.ORT_ENABLE_BASIC
+    # An arena would only hold longer what is given out.
     options.enable_cpu_mem_arena = False
     options.enable_mem_pattern = False
     providers = ["CPUExecutionProvider"]
@@ -282,9 +358,14 @@ def _session(model: Any, outputs: Sequence[str], threads: Optional[int]) -> Any:
         ) from None
 
 
-def _cores() -> int:
-    import os
+def _give_back() -> None:
+    """Let the system have the memory that was freed. The allocator would keep it for the thread
+    that is gone, and the next look would take as much again."""
+    with contextlib.suppress(OSError, AttributeError):  # another C library than glibc
+        ctypes.CDLL(None).malloc_trim(0)
 
+
+def _cores() -> int:
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not on this platform

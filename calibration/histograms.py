@@ -9,6 +9,8 @@ what falls out below it counts as zero. So a tensor takes 24 KiB however many va
 """
 
 import sys
+from functools import lru_cache
+from math import gcd
 from typing import Optional, Tuple
 
 import numpy as np
@@ -17,10 +19,11 @@ OCTAVES = 24
 BINS = 128
 """Bins in an octave."""
 SIZE = OCTAVES * BINS
-SAMPLE = 1 << 15
-"""Values at most that are counted of one array; they are spread evenly over it."""
+RUN = 16
+"""Values side by side that are counted together: a line of the processor's cache."""
+SAMPLE = 1 << 14
+"""Values at most that are counted of one array unless another number is asked for."""
 
-_CACHED = 1 << 16  # values that stay in the cache between two looks
 _UPPER = 1 if sys.byteorder == "little" else 0
 
 
@@ -44,34 +47,39 @@ class Histogram:
         zeros: Values that are zero, or so small beside the largest that they might as well be.
     """
 
-    __slots__ = ("base", "counts", "zeros")
+    __slots__ = ("_limit", "base", "counts", "zeros")
 
     def __init__(self, base: int = 1, counts: Optional[np.ndarray] = None, zeros: int = 0) -> None:
         self.base = base
         self.counts = np.zeros(SIZE, np.int64) if counts is None else counts
         self.zeros = zeros
+        self._limit = 0.0  # magnitudes below it need no look at the window
 
     @property
     def total(self) -> int:
         """How many values were counted."""
         return int(self.counts.sum()) + self.zeros
 
-    def add(self, values: np.ndarray, peak: float, phase: int = 0) -> None:
+    def add(self, values: np.ndarray, peak: float, phase: int = 0, sample: int = SAMPLE) -> None:
         """Count the magnitudes of an array.
 
         Args:
-            values: float32, contiguous, finite; of more than `SAMPLE` values every k-th is
-                counted, with a k that shares no divisor with the array's size, so that it steps
-                through all rows, columns and channels alike.
+            values: float32, contiguous, finite. Of more than `sample` values runs of 16 are
+                counted, spread evenly over the array: every k-th, with a k that shares no divisor
+                with the number of runs, so that it steps through all rows and channels alike.
             peak: Its largest magnitude.
             phase: Where to begin; another for each picture looks at other places.
+            sample: Values that are counted at most.
         """
-        size = values.size
-        if not size:
+        if not values.size:
             return
         self._reach(peak)
-        step = stride_of(size)
-        upper = values.reshape(-1).view(np.uint16)[_UPPER + 2 * (phase % step) :: 2 * step]
+        flat = values.reshape(-1)
+        if flat.size > sample:
+            runs = flat.size // RUN
+            step = stride_of(runs, max(sample // RUN, 1))
+            flat = flat[: runs * RUN].reshape(runs, RUN)[phase % step :: step].reshape(-1)
+        upper = flat.view(np.uint16)[_UPPER::2]
         bins = (upper & 0x7FFF).astype(np.intp)
         bins -= self.base - 1  # what lies below the window comes to zero or less
         np.maximum(bins, 0, out=bins)
@@ -81,6 +89,9 @@ class Histogram:
 
     def _reach(self, peak: float) -> None:
         """Move the window up to where it holds this magnitude."""
+        if peak < self._limit:
+            return
+        self._limit = peak
         octave = bin_of(peak) // BINS
         base = max((octave + 1) * BINS - SIZE, 1)
         shift = base - self.base
@@ -133,10 +144,11 @@ class Histogram:
         return out / self.total
 
 
-def stride_of(size: int) -> int:
-    """Every how manieth value of an array of this size is counted."""
-    step = -(-size // SAMPLE)
-    while np.gcd(step, size) > 1:
+@lru_cache(maxsize=4096)
+def stride_of(count: int, most: int) -> int:
+    """Every how manieth of so many gives at most `most`, without a common divisor."""
+    step = -(-count // most)
+    while gcd(step, count) > 1:
         step += 1
     return step
 
@@ -166,12 +178,6 @@ def magnitudes(values: np.ndarray) -> Tuple[float, float, Optional[np.ndarray]]:
     if values.ndim < 2:
         return float(values.min()), float(values.max()), None
     rows = values.reshape(values.shape[0] * values.shape[1], -1)
-    low, high = np.empty((2, len(rows)), np.float32)
-    # Some rows at a time, so that the second look finds them in the processor's cache.
-    some = max(_CACHED // max(rows.shape[1], 1), 1)
-    for start in range(0, len(rows), some):
-        block = rows[start : start + some]
-        block.min(axis=1, out=low[start : start + some])
-        block.max(axis=1, out=high[start : start + some])
+    low, high = rows.min(axis=1), rows.max(axis=1)
     channels = np.maximum(high, -low).reshape(values.shape[:2]).max(axis=0)
     return float(low.min()), float(high.max()), channels

@@ -4,12 +4,11 @@ import contextlib
 import hashlib
 import os
 from pathlib import Path
-from typing import Any, Callable, Optional, Union
+from typing import Any, Callable, Optional, Sequence, Union
 
 from ..core import EdgelaneError, StorageError
 from ..runtime.registry import cache_folder
 from .collect import hash_model
-from .histograms import SAMPLE
 from .store import VERSION, Statistics
 
 MOST = 16
@@ -39,13 +38,20 @@ class Kept:
         self.own = not isinstance(folder, (str, Path))
         self.reused = 0
 
-    def get(self, model: Any, identity: str, collect: Callable[[], Statistics]) -> Statistics:
+    def get(
+        self,
+        model: Any,
+        identity: str,
+        collect: Callable[[], Statistics],
+        tensors: Optional[Sequence[str]] = None,
+    ) -> Statistics:
         """The statistics of a graph on certain inputs, collected if they are not kept.
 
         Args:
             model: The `ModelProto`.
             identity: Hash of what it is fed with.
             collect: Makes them.
+            tensors: What is looked at, if it is not everything.
 
         Raises:
             StorageError: They cannot be kept in a folder that the caller named. What cannot be
@@ -54,7 +60,8 @@ class Kept:
         if self.folder is None:
             return collect()
         graph = hash_model(model)
-        text = f"{VERSION}\0{SAMPLE}\0{graph}\0{identity}"
+        some = "" if tensors is None else "\n".join(sorted(tensors))
+        text = f"{VERSION}\0{graph}\0{identity}\0{some}"
         path = self.folder / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.npz"
         if path.is_file():
             with contextlib.suppress(EdgelaneError):  # what is damaged is collected anew

@@ -9,9 +9,10 @@ from .equalise import equalise
 from .fold import fold
 from .graph import Graph
 from .patterns import plan
-from .quantise import QuantiseSettings, group_ranges, int8_share, quantise
+from .quantise import Fitted, QuantiseSettings, group_ranges, int8_share, quantise
 from .ranges import ranges
 from .store import Statistics
+from .tune import tune
 
 
 class Recipe(NamedTuple):
@@ -34,7 +35,7 @@ class Recipe(NamedTuple):
 
 def quantise_best(
     model: Any,
-    look: Callable[[Any], Statistics],
+    look: Callable[..., Statistics],
     feeds: Callable[[], Iterator[Mapping[str, np.ndarray]]],
     *,
     method: str = "auto",
@@ -45,7 +46,8 @@ def quantise_best(
 
     Args:
         model: A float32 `ModelProto`.
-        look: Gives the statistics of a graph's activations on the calibration pictures.
+        look: `look(model, tensors=None)`: the statistics of a graph's activations on the
+            calibration pictures. Of a few tensors alone they cost far less.
         feeds: Gives the calibration pictures as arrays by input name, as often as it is called.
         method: `auto`, or a method of `ranges`.
         floats: Names of nodes, or of their first outputs, that stay float.
@@ -61,12 +63,12 @@ def quantise_best(
     for name in floats:
         if name not in known:
             raise UsageError(f"the model has no node {name!r}")
-    seen = look(folded)
-    channels = {name: a.channels for name, a in seen.items() if a.channels is not None}
+    # Only what is quantised is equalised; the rest need not be looked at twice.
+    first = look(folded, list(plan(Graph(folded)).reads))
+    channels = {name: a.channels for name, a in first.items() if a.channels is not None}
     floating = equalise(folded, channels)
     equalised = floating != folded
-    if equalised:
-        seen = look(floating)
+    seen = look(floating)
     chosen = "percentile:99.99" if method == "auto" else method
     found = ranges(seen, chosen)
     planned = plan(Graph(floating), floats)

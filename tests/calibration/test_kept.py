@@ -44,6 +44,16 @@ def test_other_pictures_or_another_graph_are_collected(tmp_path):
     assert (len(calls), kept.reused) == (2, 0)
 
 
+def test_a_few_tensors_are_not_taken_for_all(tmp_path):
+    model = small_net()
+    work, calls = counted(model)
+    kept = Kept(tmp_path)
+    kept.get(model, "pictures", work, ["c1"])
+    kept.get(model, "pictures", work)
+    kept.get(model, "pictures", work, ["c1"])
+    assert (len(calls), kept.reused) == (2, 1)
+
+
 def test_a_damaged_file_is_collected_anew(tmp_path):
     model = small_net()
     work, calls = counted(model)

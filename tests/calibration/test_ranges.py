@@ -12,7 +12,7 @@ from edgelane.core import UsageError
 def seen(values, name="t"):
     values = np.asarray(values, np.float32)
     histogram = Histogram()
-    histogram.add(values, float(np.abs(values).max()))
+    histogram.add(values, float(np.abs(values).max()), sample=1 << 20)
     return Activation(name, float(values.min()), float(values.max()), values.size, None, histogram)
 
 

@@ -282,6 +282,16 @@ def test_a_device_that_breaks_is_told_apart_from_a_bad_feed(trt, tmp_path):
     backend.close()
 
 
+def test_an_engine_that_stops_running_is_told_apart_too(trt, tmp_path, monkeypatch):
+    """TensorRT refuses a run whose feeds are right."""
+    backend = open_engine(trt, double(tmp_path / "m.onnx"), tmp_path, graphs=False)
+    monkeypatch.setattr(trt.IExecutionContext, "_enqueue", lambda self, stream: False)
+    with pytest.raises(CudaError, match="failed while running"):
+        backend.infer(ones())
+    monkeypatch.undo()
+    assert np.all(backend.infer(ones())["y"] == 2)
+
+
 def test_an_engine_that_loads_but_does_not_run(trt, tmp_path):
     """Is found when it is opened, not with the first frame."""
     path = trtbuild.save_engine(trt, double(tmp_path / "m.onnx"), tmp_path / "m.engine")

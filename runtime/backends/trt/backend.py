@@ -103,8 +103,8 @@ class TensorrtBackend:
         A batch larger than the engine was built for is run in parts.
 
         Raises:
-            ModelError: The feeds do not fit the inputs, or the engine fails on them.
-            CudaError: The device failed; it may need a restart of the process.
+            ModelError: The feeds do not fit the inputs.
+            CudaError: The engine or the device failed; it may need a restart of the process.
         """
         ready = self._check(feeds)
         parts = self._parts(ready)
@@ -165,7 +165,7 @@ class TensorrtBackend:
             finally:
                 self._give(slot, good)
             if values is None:
-                raise ModelError(f"{self.path} failed while running", got=told(self._trt))
+                raise CudaError(f"{self.path} failed while running", got=told(self._trt))
             return values
 
     def _do_with_less(self) -> bool:

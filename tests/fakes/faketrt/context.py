@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from edgelane.runtime.cuda.simulated import SimulatedCudaError
+
 from .values import ITEMSIZE, NUMPY, Reports
 
 
@@ -211,6 +213,13 @@ class IExecutionContext:
         return tuple(self._engine._session.shapes(dict(self._shapes))[name])
 
     def _enqueue(self, stream):
+        try:
+            return self._enqueue_all(stream)
+        except SimulatedCudaError as error:
+            self._fail("FAILED_EXECUTION", f"Cuda Runtime ({error})")
+            return False
+
+    def _enqueue_all(self, stream):
         if None in self._shapes.values():
             self._fail(
                 "INVALID_STATE",

@@ -1,6 +1,9 @@
 """The tracker a pipeline needs: its own, or none where detections are tracks already."""
 
+from dataclasses import replace
 from typing import Any, Dict, Optional
+
+import numpy as np
 
 from ..core import DataError, Detections, Tracks
 from .tracking import GivenTracks, Tracker, TrackerSettings
@@ -45,6 +48,18 @@ class Following:
         tracks = NOTHING
         if self._tracker is not None:
             tracks = self._tracker.update(detections, timestamp)
+        self.tracks = tracks
+        return tracks
+
+    def predict(self, timestamp: float) -> Tracks:
+        """Where the tracks are at a moment after the last frame, without following one: given
+        tracks where they were."""
+        tracks = NOTHING
+        if isinstance(self._tracker, Tracker):
+            tracks = self._tracker.predict(timestamp)
+        elif self.tracks is not None:
+            last, none = self.tracks, np.zeros(len(self.tracks), bool)
+            tracks = replace(last, observed=none, ended=np.zeros(0, np.int64))
         self.tracks = tracks
         return tracks
 

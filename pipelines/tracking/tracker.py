@@ -92,6 +92,25 @@ class Tracker:
         self._confirm()
         return self._tracks(detections, matched, gone)
 
+    def predict(self, timestamp: float) -> Tracks:
+        """Where the confirmed tracks are at a moment after the last frame, for a frame that no
+        detector looked at. Nothing is remembered of it, and nothing ends.
+
+        Raises:
+            DataError: The timestamp is not finite.
+        """
+        if not math.isfinite(timestamp):
+            raise DataError("the timestamp of a frame must be finite seconds", got=timestamp)
+        kept = self._state
+        try:
+            self._state = kept.copy()
+            if self._timestamp is not None:
+                motion.predict(self._state, timestamp - self._timestamp, self.settings)
+            unmatched = np.full(kept.shape[1], -1)
+            return self._tracks(Detections.empty(), unmatched, np.zeros(0, np.int64))
+        finally:
+            self._state = kept
+
     def _advance(self, timestamp: float) -> np.ndarray:
         """Bring all tracks to this moment. Returns the ids of those that ended."""
         s = self.settings

@@ -1,0 +1,179 @@
+"""The pose pipeline: who was seen with a skeleton, and when there were too many to look at."""
+
+import hashlib
+import math
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
+
+import msgspec
+import numpy as np
+
+from ...core import DataError, Detections, Event, Observation, Regions, Tracks
+from .. import state as states
+from ..events import EventMaker, seconds
+from ..table import TrackTable
+from .people import PeopleSettings, PosedPeople
+
+VERSION = 1
+"""Of the state; one written by another version is refused."""
+
+
+class PoseSettings(PeopleSettings, frozen=True, forbid_unknown_fields=True):
+    """What a camera tells about people and their poses; see `PeopleSettings`."""
+
+
+class Pose:
+    """The pose pipeline of one camera; has the shape of `core.Pipeline`.
+
+    It asks for the boxes of people to be run through a pose net, and gives their skeletons, see
+    `poses`. Each person brings one event `person` when gone: `{"track", "first", "last",
+    "looked_at", "points"}` with the times of the first and last look in seconds of the frame
+    clock, how many looks there were, and the mean score of the points. A frame with more people
+    than `most` begins a spell that is told at its end as `crowded`: `{"since", "until",
+    "left_out"}`, the last being how many people were not looked at in its fullest frame.
+
+    Args:
+        camera: Name of the camera.
+        settings: How people are followed and looked at.
+        size: `(width, height)` of the picture.
+        classes: Names by class id.
+    """
+
+    Settings = PoseSettings
+
+    def __init__(
+        self,
+        camera: str,
+        settings: PoseSettings,
+        size: Tuple[int, int],
+        classes: Sequence[str] = (),
+    ) -> None:
+        self.settings = settings
+        self._events = EventMaker(camera)
+        self._people = PosedPeople(settings)
+        self._table = TrackTable(
+            first=(np.float64, (), 0.0),
+            last=(np.float64, (), 0.0),
+            looks=(np.int64, (), 0),
+            score=(np.float64, (), 0.0),
+        )
+        self._now = -math.inf
+        self._crowd: Optional[List[float]] = None  # since, until, left out
+        self._poses: Optional[Detections] = None
+        shape = msgspec.json.encode([settings, [int(v) for v in size], VERSION])
+        self._fingerprint = hashlib.blake2b(shape, digest_size=16).hexdigest()
+
+    @staticmethod
+    def scale(settings: PoseSettings, factor_x: float, factor_y: float) -> PoseSettings:
+        """The same settings in a picture of another size: there is nothing in pixels."""
+        return settings
+
+    def regions(self, observation: Observation) -> Regions:
+        """The boxes of the people to be looked at, nearest first."""
+        return self._people.regions(observation)
+
+    def process(self, observation: Observation) -> List[Event]:
+        """Events of the people who have gone and of crowds that are over.
+
+        Raises:
+            DataError: The time is not finite, or there are people and nothing tells their poses.
+        """
+        if not math.isfinite(observation.timestamp):
+            raise DataError("an observation has no time", got=observation.timestamp)
+        now = self._now = max(float(observation.timestamp), self._now)
+        self._events.at(now)
+        poses = self._poses = self._people.poses(observation)
+        if len(poses) and poses.track_id is not None and poses.keypoints is not None:
+            table = self._table
+            rows = table.rows(poses.track_id.tolist())
+            looks = table["looks"][rows]
+            table["first"][rows] = np.where(looks > 0, table["first"][rows], now)
+            table["last"][rows] = now
+            table["looks"][rows] = looks + 1
+            mean = poses.keypoints[:, :, 2].mean(axis=1)
+            table["score"][rows] += (mean - table["score"][rows]) / (looks + 1)
+        tracks = self._people.tracks
+        events = self._gone(tracks.ended.tolist()) if tracks is not None else []
+        return events + self._crowded(self._people.left_out, now)
+
+    def tick(self, timestamp: float) -> List[Event]:
+        """Nothing: people go by what frames show."""
+        return []
+
+    def finish(self) -> List[Event]:
+        """Events of all people who are still there, and of a crowd."""
+        return self._gone(sorted(self._table.ids())) + self._crowded(0, self._now)
+
+    def tracks(self) -> Optional[Tracks]:
+        """The tracks of the last observation; None before the first."""
+        return self._people.tracks
+
+    def poses(self) -> Optional[Detections]:
+        """The people of the last observation with `track_id` and smoothed `keypoints`, nearest
+        first; None before the first."""
+        return self._poses
+
+    def snapshot(self) -> bytes:
+        """The whole state, for `restore` after a restart."""
+        return states.encode(
+            {
+                "pipeline": "pose",
+                "fingerprint": self._fingerprint,
+                "now": self._now,
+                "crowd": self._crowd,
+                "events": self._events.state(),
+                "people": self._people.state(),
+                "table": self._table.state(),
+            }
+        )
+
+    def restore(self, state: bytes) -> None:
+        """Go on from a snapshot.
+
+        Raises:
+            DataError: The bytes are damaged, or of another configuration or version.
+        """
+        data = states.decode_own(state, "pose", self._fingerprint)
+        self._events.load_state(data["events"])
+        self._people.load_state(data["people"])
+        self._table.load_state(data["table"])
+        self._now, self._crowd = data["now"], data["crowd"]
+
+    def summarise(self, events: Iterable[Event]) -> Dict[str, Any]:
+        """`people`, how many had a skeleton, and `left_out_max`, how many people were not looked
+        at in the fullest frame."""
+        people = left_out = 0
+        for event in events:
+            people += event.kind == "person"
+            if event.kind == "crowded":
+                left_out = max(left_out, int(event.payload["left_out"]))
+        return {"people": people, "left_out_max": left_out}
+
+    def _crowded(self, left_out: int, now: float) -> List[Event]:
+        if left_out:
+            since, most = (self._crowd[0], self._crowd[2]) if self._crowd else (now, 0)
+            self._crowd = [since, now, max(most, left_out)]
+            return []
+        if self._crowd is None:
+            return []
+        since, until, most = self._crowd
+        self._crowd = None
+        payload = {"since": seconds(since), "until": seconds(until), "left_out": int(most)}
+        return [self._events.make("crowded", payload)]
+
+    def _gone(self, ended: List[int]) -> List[Event]:
+        told = []
+        table = self._table
+        for track_id in ended:
+            if track_id not in table:
+                continue
+            row = table.row(track_id)
+            payload = {
+                "track": track_id,
+                "first": seconds(float(table["first"][row])),
+                "last": seconds(float(table["last"][row])),
+                "looked_at": int(table["looks"][row]),
+                "points": round(float(table["score"][row]), 3),
+            }
+            told.append(self._events.make("person", payload))
+            table.drop(track_id)
+        return told

@@ -66,12 +66,15 @@ class Builder:
         return self.act(y, act)
 
     def act(self, x: str, kind: Optional[str]) -> str:
-        """An activation: `relu`, `relu6`, `leaky`, `silu`, `hswish`, `sigmoid` or None."""
+        """An activation: `relu`, `relu6`, `leaky`, `silu`, `mish`, `hswish`, `sigmoid` or None."""
         if kind is None:
             return x
         shape = self.shapes[x]
         if kind == "silu":
             return self._node("Mul", [x, self._node("Sigmoid", [x], shape)], shape)
+        if kind == "mish":
+            soft = self._node("Tanh", [self._node("Softplus", [x], shape)], shape)
+            return self._node("Mul", [x, soft], shape)
         if kind == "relu6":
             return self._node("Clip", [x, self.scalar(0.0), self.scalar(6.0)], shape)
         if kind == "hswish":

@@ -230,6 +230,54 @@ def inception_v3(b: Builder) -> List[str]:
     return [b.linear(b.mean(x), 1000)]
 
 
+def inception_v4(b: Builder) -> List[str]:
+    """Inception-v4 (Szegedy et al. 2017)."""
+    conv = partial(b.conv, act="relu")
+    x = conv(conv(conv(b.images, 32, 3, 2, pad=0), 32, 3, pad=0), 64, 3)
+    x = b.concat([b.pool(x, 3, 2, 0), conv(x, 96, 3, 2, pad=0)])
+    far = conv(conv(conv(x, 64), 64, (1, 7)), 64, (7, 1))
+    x = b.concat([conv(conv(x, 64), 96, 3, pad=0), conv(far, 96, 3, pad=0)])
+    x = b.concat([conv(x, 192, 3, 2, pad=0), b.pool(x, 3, 2, 0)])
+    for _ in range(4):
+        x = b.concat(
+            [
+                conv(x, 96),
+                conv(conv(x, 64), 96, 3),
+                conv(conv(conv(x, 64), 96, 3), 96, 3),
+                conv(b.pool(x, 3, kind="Average"), 96),
+            ]
+        )
+    far = conv(conv(conv(x, 192), 224, 3), 256, 3, 2, pad=0)
+    x = b.concat([conv(x, 384, 3, 2, pad=0), far, b.pool(x, 3, 2, 0)])
+    for _ in range(7):
+        far = conv(conv(conv(x, 192), 192, (7, 1)), 224, (1, 7))
+        x = b.concat(
+            [
+                conv(x, 384),
+                conv(conv(conv(x, 192), 224, (1, 7)), 256, (7, 1)),
+                conv(conv(far, 224, (7, 1)), 256, (1, 7)),
+                conv(b.pool(x, 3, kind="Average"), 128),
+            ]
+        )
+    far = conv(conv(conv(x, 256), 256, (1, 7)), 320, (7, 1))
+    x = b.concat(
+        [conv(conv(x, 192), 192, 3, 2, pad=0), conv(far, 320, 3, 2, pad=0), b.pool(x, 3, 2, 0)]
+    )
+    for _ in range(3):
+        near, far = conv(x, 384), conv(conv(conv(x, 384), 448, (3, 1)), 512, (1, 3))
+        x = b.concat(
+            [
+                conv(x, 256),
+                conv(near, 256, (1, 3)),
+                conv(near, 256, (3, 1)),
+                conv(far, 256, (1, 3)),
+                conv(far, 256, (3, 1)),
+                conv(b.pool(x, 3, kind="Average"), 256),
+            ]
+        )
+    return [b.linear(b.mean(x), 1000)]
+
+
 CLASSIFIERS: Dict[str, Tuple[Make, int, float]] = {
     # name: how it is made, usual size, GFLOPs at that size (a multiply-add is two)
     "alexnet": (alexnet, 224, 1.43),
@@ -249,11 +297,18 @@ CLASSIFIERS: Dict[str, Tuple[Make, int, float]] = {
     "densenet169": (partial(densenet, blocks=(6, 12, 32, 32)), 224, 6.72),
     "densenet201": (partial(densenet, blocks=(6, 12, 48, 32)), 224, 8.58),
     "mobilenet_v1": (mobilenet_v1, 224, 1.14),
+    "mobilenet_v1_0.5": (partial(mobilenet_v1, width=0.5), 160, 0.154),
+    "mobilenet_v1_0.25": (partial(mobilenet_v1, width=0.25), 128, 0.0277),
     "mobilenet_v2": (mobilenet_v2, 224, 0.60),
     "mnasnet0_5": (partial(mnasnet, width=0.5), 224, 0.21),
+    "mnasnet0_75": (partial(mnasnet, width=0.75), 224, 0.43),
     "mnasnet1_0": (partial(mnasnet, width=1.0), 224, 0.63),
+    "mnasnet1_3": (partial(mnasnet, width=1.3), 224, 1.05),
     "shufflenet_v2_x0_5": (partial(shufflenet_v2, widths=(48, 96, 192, 1024)), 224, 0.08),
     "shufflenet_v2_x1_0": (partial(shufflenet_v2, widths=(116, 232, 464, 1024)), 224, 0.29),
+    "shufflenet_v2_x1_5": (partial(shufflenet_v2, widths=(176, 352, 704, 1024)), 224, 0.60),
+    "shufflenet_v2_x2_0": (partial(shufflenet_v2, widths=(244, 488, 976, 2048)), 224, 1.17),
     "inception_v1": (inception_v1, 224, 3.0),
     "inception_v3": (inception_v3, 299, 11.4),
+    "inception_v4": (inception_v4, 299, 24.5),
 }

@@ -369,6 +369,36 @@ def yolov3_tiny(b: Builder) -> List[str]:
     return [b.conv(conv(y, 512, 3), 255), b.conv(conv(z, 256, 3), 255)]
 
 
+def yolov4(b: Builder) -> List[str]:
+    """YOLOv4 (Bochkovskiy et al. 2020)."""
+    conv, mish = partial(b.conv, act="leaky"), partial(b.conv, act="mish")
+
+    def stage(x: str, out: int, count: int) -> str:
+        x = mish(x, out, 3, 2)
+        inner = out if count == 1 else out // 2
+        side, y = mish(x, inner), mish(x, inner)
+        for _ in range(count):
+            y = b.add(y, mish(mish(y, out // 2), inner, 3))
+        return mish(b.concat([mish(y, inner), side]), out)
+
+    def five(x: str, half: int) -> str:
+        for _ in range(2):
+            x = conv(conv(x, half), 2 * half, 3)
+        return conv(x, half)
+
+    x = stage(stage(mish(b.images, 32, 3), 64, 1), 128, 2)
+    p3 = stage(x, 256, 8)
+    p4 = stage(p3, 512, 8)
+    x = conv(conv(conv(stage(p4, 1024, 4), 512), 1024, 3), 512)
+    x = b.concat([*(b.pool(x, k) for k in (13, 9, 5)), x])
+    p5 = conv(conv(conv(x, 512), 1024, 3), 512)
+    n4 = five(b.concat([conv(p4, 256), b.upsample(conv(p5, 256))]), 256)
+    n3 = five(b.concat([conv(p3, 128), b.upsample(conv(n4, 128))]), 128)
+    m4 = five(b.concat([conv(n3, 256, 3, 2), n4]), 256)
+    m5 = five(b.concat([conv(m4, 512, 3, 2), p5]), 512)
+    return [b.conv(conv(x, 2 * b.channels(x), 3), 255) for x in (n3, m4, m5)]
+
+
 def yolov4_tiny(b: Builder) -> List[str]:
     """YOLOv4-tiny (Wang et al. 2021)."""
     conv = partial(b.conv, act="leaky")
@@ -412,6 +442,7 @@ def ssd_mobilenet_v1(b: Builder) -> List[str]:
 DETECTORS: Dict[str, Tuple[Make, int, float]] = {
     "yolov3": (yolov3, 416, 65.9),
     "yolov3-tiny": (yolov3_tiny, 416, 5.57),
+    "yolov4": (yolov4, 416, 60.1),
     "yolov4-tiny": (yolov4_tiny, 416, 6.91),
     "yolov5n": (partial(yolov5, depth=0.33, width=0.25), 640, 4.5),
     "yolov5s": (partial(yolov5, depth=0.33, width=0.5), 640, 16.5),

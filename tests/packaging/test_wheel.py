@@ -9,7 +9,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = ("core", "runtime", "pipelines", "export", "dashboard", "cli", "benchmarks")
+ROOMS = (
+    "core",
+    "runtime",
+    "pipelines",
+    "calibration",
+    "export",
+    "dashboard",
+    "cli",
+    "benchmarks",
+)
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +66,10 @@ def test_the_templates_of_the_report_are_in_the_wheel(wheel):
 def test_the_shipped_models_are_in_the_wheel(wheel):
     wanted = {"edgelane/runtime/models/store_person.onnx", "edgelane/runtime/models/MODEL_CARD.md"}
     assert wanted - set(names(wheel)) == set()
+
+
+def test_the_published_latencies_are_in_the_wheel(wheel):
+    assert "edgelane/benchmarks/estimator/published.csv" in names(wheel)
 
 
 def test_nothing_else_is_in_the_wheel(wheel):

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import click
@@ -73,7 +74,7 @@ def _names(value: Optional[str]) -> Optional[List[str]]:
 @click.option("--simplify/--no-simplify", default=True, help="With onnxslim [default: yes].")
 @click.option("--fold", is_flag=True, help="Preprocessing in the graph: uint8 BGR pixels in.")
 @click.option("--precision", default="fp32", show_default=True, metavar="fp32|fp16|int8|auto",
-              help="auto: the fastest that keeps the accuracy; it and int8 ask for --val.")  # fmt: skip
+              help="auto: the fastest that stays accurate; as int8 it asks for --val.")  # fmt: skip
 @click.option("--val", metavar="FILE", help="COCO JSON of labelled pictures to judge by.")
 @click.option("--val-images", metavar="DIR", help="Folder of its pictures.")
 @click.option("--max-drop", type=float, help="Points of AP that may be lost [default: 1].")
@@ -125,8 +126,13 @@ def command(
 ) -> None:
     """Write MODEL as ONNX with its card, once its numbers have proved to be the same.
 
-    MODEL is `module:factory`, a .pt2 program, a TorchScript file, or an .onnx to complete.
+    MODEL is `module:factory`, a .pt2 program, a TorchScript file, an .onnx to complete, or a name
+    of `edgelane models`.
     """
+    from ..runtime.registry import resolve_model
+
+    if ":" not in model and not Path(model).suffix:
+        model = str(resolve_model(model))
     options.update(
         shapes=_shapes(shape),
         inputs=_names(inputs),

@@ -1,4 +1,4 @@
-"""An ONNX from elsewhere is completed, held against what it was, and written whole or not at all."""
+"""An ONNX is completed, held against what it was, and written whole or not at all."""
 
 import json
 import os

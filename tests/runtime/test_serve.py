@@ -353,7 +353,8 @@ def test_a_process_of_its_own_builds_while_frames_go_on(place, model, tmp_path, 
     for thread in threads:
         thread.join()
     assert wrong == []
-    assert min(counts) > 5
+    assert min(counts) > 0
+    assert np.array_equal(backend.infer(FEEDS)["output"], expected)
     passport = read_passport(engine)
     assert passport.tensorrt == "10.3.0"
     backend.close()

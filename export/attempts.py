@@ -8,6 +8,7 @@ from ..calibration.graph import write_model
 from ..calibration.sensitivity import Sensitivity
 from ..core import ModelCard, UsageError, did_you_mean
 from ..core.card import METADATA_KEY
+from .fp16 import HalfSettings
 
 LADDER = ("int8", "mixed", "fp16", "fp32")
 """What is tried, fastest first; `mixed` is INT8 with the most sensitive layers in float."""
@@ -28,6 +29,7 @@ class BudgetSettings:
             measured.
         least_int8: Share of the multiply-adds below which INT8 with float layers is not tried.
         pictures: Pictures to calibrate with at most.
+        half: How FP16 is made.
         rank: Measure the layers even where INT8 is enough as it is.
     """
 
@@ -37,6 +39,7 @@ class BudgetSettings:
     sure: bool = False
     least_int8: float = 0.5
     pictures: int = 128
+    half: HalfSettings = HalfSettings()
     rank: bool = False
 
     def __post_init__(self) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from ..calibration.accuracy import Dataset, Evaluation, compare, evaluate, paired_interval
-from ..calibration.collect import collect
+from ..calibration.calibrate import _looker
 from ..calibration.feeds import Feeds, open_feeds
 from ..calibration.graph import Graph, read_model, write_model
 from ..calibration.kept import Kept
@@ -66,7 +66,12 @@ class Search:
         self.attempts: List[Attempt] = []
         self.ranking: List[Sensitivity] = []
         self._whole: Optional[Recipe] = None
-        self._kept = Kept(folder / "statistics")
+        self._look = _looker(
+            self._feeds,
+            Kept(folder / "statistics"),
+            threads,
+            lambda done, of=None: self._tell("calibrating", done, of),
+        )
 
     def _open(self) -> Tuple[ModelCard, Feeds]:
         def looked(done: int, of: Optional[int]) -> None:
@@ -134,20 +139,12 @@ class Search:
         return recipe.quantised, card
 
     def _recipe(self, floats: Tuple[str, ...]) -> Recipe:
-        def look(model: Any) -> Any:
-            def work() -> Any:
-                return collect(
-                    model, self._feeds, names=self._feeds.names, threads=self.threads,
-                    progress=lambda n: self._tell("calibrating", n, len(self._feeds)),
-                )  # fmt: skip
-
-            return self._kept.get(model, self._feeds.identity, work)
-
-        if floats:
-            return quantise_best(self.proto, look, lambda: iter(self._feeds), floats=floats)
-        if self._whole is None:
-            self._whole = quantise_best(self.proto, look, lambda: iter(self._feeds))
-        return self._whole
+        if not floats and self._whole is not None:
+            return self._whole
+        recipe = quantise_best(self.proto, self._look, lambda: iter(self._feeds), floats=floats)
+        if not floats:
+            self._whole = recipe
+        return recipe
 
     def _mixed(self) -> Optional[Tuple[Any, ModelCard]]:
         """The fewest of the most sensitive layers in float that suffice.
@@ -211,9 +208,8 @@ class Search:
 
     def _fp16(self) -> Optional[Tuple[Any, ModelCard]]:
         try:
-            half, report = to_fp16(
-                self.proto, list(_spread(iter(self._feeds), len(self._feeds), 32))
-            )
+            feeds = _spread(iter(self._feeds), len(self._feeds), 32)
+            half, report = to_fp16(self.proto, feeds, self.settings.half)
         except (ModelError, DataError) as error:
             self._note(Attempt("fp16", failed=str(error)))
             return None

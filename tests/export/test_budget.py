@@ -275,3 +275,29 @@ def test_halves_are_spread_and_share_nothing(dataset):
         assert len(one) == min(most, 6)
         ids = [p.id for p in (*one.pictures, *two.pictures)]
         assert sorted(ids) == [p.id for p in dataset.pictures]
+
+
+def test_the_command_ships_reports_and_refuses(store, tmp_path, capsys):
+    from edgelane.cli.app import run_cli
+
+    base = ["export", str(STORE_PERSON), "--val", str(store[0]), "--val-images", str(store[1])]
+    out, picture = tmp_path / "m.onnx", tmp_path / "r.png"
+    assert run_cli([*base, "--out", str(out), "--precision", "auto", "--max-drop", "8",
+                    "--picture", str(picture)]) == 0  # fmt: skip
+    shown = capsys.readouterr().out
+    assert "tried    int8: AP" in shown
+    assert "judged   on 6 pictures of labels.json" in shown
+    assert out.is_file() and picture.is_file()
+    assert run_cli([*base, "--out", str(tmp_path / "j.onnx"), "--precision", "fp16", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["precision"] == "fp16"
+    assert report["budget"]["attempts"][0]["within"]
+    assert run_cli([*base, "--out", str(tmp_path / "no.onnx"), "--precision", "int8",
+                    "--max-drop", "0", "--sure"]) == 1  # fmt: skip
+    told = capsys.readouterr().err
+    assert "nothing that was tried stays within 0 points of AP" in told
+    assert not (tmp_path / "no.onnx").exists()
+    for wrong in (["--precision", "auto"], ["--max-drop", "2"], ["--picture", "x.png"]):
+        assert run_cli(["export", str(STORE_PERSON), "--out", str(out), *wrong]) == 2
+        assert "--val COCO.json and --val-images DIR" in capsys.readouterr().err
+    assert run_cli([*base, "--out", str(out), "--precision", "int7"]) == 2

@@ -1,7 +1,7 @@
 """Second moments of what each convolution reads, gathered picture by picture."""
 
-from dataclasses import dataclass, field
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
+from dataclasses import dataclass
+from typing import Any, Dict, Iterable, Mapping, Optional, Tuple
 
 import numpy as np
 
@@ -33,7 +33,6 @@ class Moments:
     x: np.ndarray
     q: np.ndarray
     count: int = 0
-    places: List[int] = field(default_factory=list)
 
     @classmethod
     def empty(cls, groups: int, width: int) -> "Moments":

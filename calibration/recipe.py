@@ -69,15 +69,24 @@ def quantise_best(
     floating = equalise(folded, channels)
     equalised = floating != folded
     seen = look(floating)
-    chosen = "percentile:99.99" if method == "auto" else method
-    found = ranges(seen, chosen)
-    planned = plan(Graph(floating), floats)
+    auto = method == "auto"
+    found = ranges(seen, "percentile:99.99" if auto else method)
+    fitted: Dict[str, Fitted] = {}
+    left = list(floats)
+    if auto:
+        largest = {name: a.amax for name, a in seen.items()}
+        tuned = tune(floating, largest, feeds, floats)
+        found.update(tuned.ranges)
+        fitted, left = tuned.fitted, tuned.floats
+    planned = plan(Graph(floating), left)
     tied = group_ranges(planned, found)
     found.update({tensor: tied[group] for tensor, group in planned.group.items()})
-    quantised = quantise(floating, found, QuantiseSettings(tuple(floats)))
+    quantised = quantise(floating, found, QuantiseSettings(tuple(left)), fitted)
     notes = {
-        "method": chosen,
+        "method": method,
         "equalised": equalised,
+        "rounded_for_outputs": len(fitted),
+        "float": sorted(planned.floats),
         "int8_share": round(int8_share(quantised), 4),
     }
     return Recipe(quantised, floating, floating != model, found, notes)

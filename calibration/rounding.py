@@ -12,7 +12,7 @@ import numpy as np
 from .moments import Moments
 from .quantise import LEVELS
 
-DAMPING = 0.01
+DAMPING = 0.1
 """Part of the mean square of the inputs that is added to each, against inputs that never occur."""
 SHRINKS = (1.0, 0.97, 0.94, 0.9, 0.85)
 """Scales that are tried, beside the one that just holds the largest weight."""

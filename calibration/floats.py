@@ -1,0 +1,117 @@
+"""Which few layers had better stay float, told without any labels.
+
+Where one layer's rounding makes up much of what the outputs are off by, and the layer does little
+of the work, it costs next to nothing to leave it float.
+"""
+
+from dataclasses import replace
+from itertools import combinations
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence
+
+import numpy as np
+
+from .graph import Graph
+from .patterns import multiply_adds, plan, weighted
+from .quantise import group_ranges, write_pairs
+from .sessions import Session
+
+LEAST_SHARE = 0.95
+"""Share of the multiply-adds that stays in INT8."""
+SPARE = 0.005
+"""Share that may go to float where the heads alone leave less than that in INT8."""
+WORTH = 0.08
+"""A layer stays float if rounding it makes an error of more than this part of that of all."""
+MOST = 3
+"""Layers at most that stay float."""
+TRIED = 12
+"""Layers of which the best few are picked."""
+PICTURES = 6
+"""Pictures that are enough to tell."""
+
+Feed = Mapping[str, np.ndarray]
+
+
+def worst_layers(
+    model: Any,
+    ranges: Mapping[str, float],
+    feeds: Sequence[Feed],
+    floats: Sequence[str] = (),
+    threads: Optional[int] = None,
+) -> List[str]:
+    """Layers whose numbers had better not be rounded, by name of their first output.
+
+    The numbers that each layer reads are rounded alone, for layers that are small enough to stay
+    float, and how far the outputs move is compared with how far they move when all are rounded.
+
+    Args:
+        model: The float `ModelProto`.
+        ranges: Largest magnitude by tensor name.
+        feeds: Some pictures, as arrays by input name.
+        floats: What stays float anyway.
+        threads: Threads of onnxruntime.
+
+    Returns:
+        None or a few, the worst first. With them float at least 95 % of the multiply-adds stay in
+        INT8, if that was so before.
+    """
+    graph = Graph(model)
+    planned = plan(graph, floats)
+    work = {i.node.output[0]: multiply_adds(graph, i) for i in weighted(graph)}
+    total = sum(work.values())
+    inside = sum(work[name] for name in planned.nodes)
+    if not feeds or not inside:
+        return []
+    spare = max(inside - LEAST_SHARE * total, 0) or SPARE * total
+    truth = _outputs(model, feeds, threads)
+    spread = [np.sqrt(np.mean([np.square(o[i]) for o in truth])) for i in range(len(truth[0]))]
+
+    def error(names: Iterable[str]) -> float:
+        found = _outputs(_rounded(model, names, ranges, floats), feeds, threads)
+        return _distance(found, truth, spread)
+
+    whole = error(planned.nodes)
+    if whole <= 0:
+        return []
+    small = [name for name in planned.nodes if work[name] <= spare]
+    parts = {name: error([name]) / whole for name in small}
+    worst = sorted((n for n in small if parts[n] >= WORTH), key=lambda n: -parts[n])[:TRIED]
+    best: Sequence[str] = ()
+    for count in range(1, MOST + 1):
+        for some in combinations(worst, count):
+            fits = sum(work[n] for n in some) <= spare
+            if fits and sum(parts[n] for n in some) > sum(parts[n] for n in best):
+                best = some
+    return list(best)
+
+
+def _rounded(
+    model: Any, names: Iterable[str], ranges: Mapping[str, float], floats: Sequence[str]
+) -> Any:
+    """The float graph with what these layers read rounded, their weights as they are."""
+    graph = Graph(model)
+    planned = plan(graph, floats)
+    reads: Dict[str, List[Any]] = {}
+    for name in names:
+        item = planned.nodes[name]
+        reads.setdefault(item.data, []).append(item.node)
+    write_pairs(graph, replace(planned, nodes={}, reads=reads), group_ranges(planned, ranges))
+    return graph.finish()
+
+
+def _outputs(model: Any, feeds: Sequence[Feed], threads: Optional[int]) -> List[List[np.ndarray]]:
+    session = Session(model, threads=threads)
+    return [list(session(feed).values()) for feed in feeds]
+
+
+def _distance(
+    found: Sequence[Sequence[np.ndarray]],
+    truth: Sequence[Sequence[np.ndarray]],
+    spread: Sequence[float],
+) -> float:
+    """Mean squared error of the outputs beside their size; what is far off counts as just off."""
+    total: List[float] = []
+    for one, two in zip(found, truth):
+        for a, b, size in zip(one, two, spread):
+            if a.size and size > 0:
+                total.append(float(np.minimum(np.square((a - b) / size), 1.0).mean()))
+    return float(np.mean(total)) if total else 0.0

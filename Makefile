@@ -14,9 +14,13 @@ OUT ?= runs/demo
 
 .PHONY: demo test check lint test38 peers clean
 
+# With nothing given, a rendered store whose truth is known; or your own video with your own detector.
 demo: $(VENV)/.demo
+ifeq ($(MODEL)$(VIDEO),)
+	$(BIN)/edgelane demo --out "$(OUT)"
+else
 	@if [ -z "$(MODEL)" ] || [ -z "$(VIDEO)" ]; then \
-	  echo "make demo counts people in your own video with your own detector:"; \
+	  echo "both are needed to count people in a video of yours:"; \
 	  echo; \
 	  echo "  make demo MODEL=yolox_nano.onnx VIDEO=door.mp4"; \
 	  echo; \
@@ -28,6 +32,7 @@ demo: $(VENV)/.demo
 	  exit 2; \
 	fi
 	$(BIN)/edgelane run examples/demo.yaml --model "$(MODEL)" --source "$(VIDEO)" --out "$(OUT)" --overwrite
+endif
 
 # Everything that must hold, on this Python and, where there is one, on 3.8.
 test: lint test38

@@ -216,10 +216,12 @@ def count(scene, **settings):
     return counting.summarise(events), events
 
 
-@pytest.mark.parametrize("seed", [1, 3, 4, 5])
-def test_perfect_detections_are_counted_without_an_error(seed):
+@pytest.mark.parametrize(
+    ("seed", "room"), [(1, "narrow"), (3, "narrow"), (4, "narrow"), (5, "narrow"), (2, "wide")]
+)
+def test_perfect_detections_are_counted_without_an_error(seed, room):
     """Whatever crosses in the last half second had no time to settle and is left out."""
-    scene = open_scene("store", seed=seed, size=(320, 180), seconds=40)
+    scene = open_scene("store", seed=seed, room=room, size=(320, 180), seconds=40)
     _, events = count(scene)
     found = sorted(
         (e.payload["line"], e.payload["direction"], e.payload["track"])
@@ -256,9 +258,10 @@ def test_dwell_heatmap_and_paths_of_perfect_detections_agree_with_the_truth():
             assert np.hypot(path[-1][1] - (x1 + x2) / 2, path[-1][2] - y2) < 12
 
 
-def test_lines_and_zones_lie_in_the_picture_and_make_a_config():
+@pytest.mark.parametrize("room", ["narrow", "wide"])
+def test_lines_and_zones_lie_in_the_picture_and_make_a_config(room):
     for seed in range(1, 30):
-        scene = open_scene("store", seed=seed)
+        scene = open_scene("store", seed=seed, room=room)
         config = scene.layout.config()
         points = [p for line in config["lines"].values() for p in line.values()]
         points += [p for zone in config["zones"].values() for p in zone["polygon"]]
@@ -288,6 +291,7 @@ def test_the_source_gives_frames_and_winds():
         ("synth://store?peeple=3", "unknown parameter 'peeple'. Did you mean 'people'?"),
         ("synth://store?people=900", "people is wrong: got '900', expected a whole number from 0"),
         ("synth://store?people=2.5", "people is wrong"),
+        ("synth://store?room=wyde", "room is wrong: got 'wyde', expected narrow or wide"),
         ("synth://store?size=0x0", "size is wrong: got '0x0', expected WIDTHxHEIGHT"),
         ("synth://store?size=640", "size is wrong"),
         ("synth://store?size=axb", "size is wrong"),

@@ -7,7 +7,11 @@ from typing import Any, Optional
 from ..core import ConfigError, did_you_mean
 from ..runtime.config import CAMERA_KEYS, TOP_KEYS, CameraConfig, decode, load_object
 
-PIPELINES = {"counting": ".counting:Counting", "detection": ".detection:Detection"}
+PIPELINES = {
+    "counting": ".counting:Counting",
+    "detection": ".detection:Detection",
+    "pose": ".pose:Pose",
+}
 
 
 def pipeline_class(name: str, folder: Optional[Path] = None) -> Any:

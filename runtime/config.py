@@ -11,7 +11,18 @@ import msgspec
 
 from ..core import ConfigError, MissingDependency, UsageError, did_you_mean
 
-TOP_KEYS = ("pipeline", "model", "classes", "decoder", "confidence", "nms_iou", "input", "cameras")
+TOP_KEYS = (
+    "pipeline",
+    "model",
+    "classes",
+    "decoder",
+    "confidence",
+    "nms_iou",
+    "input",
+    "second",
+    "detect_every",
+    "cameras",
+)
 CAMERA_KEYS = ("source", "reference_size")
 DEFAULT_CAMERA = "camera"
 
@@ -50,6 +61,8 @@ class Config:
         cameras: By name, in the order of the file.
         folder: Folder of the file; relative paths are looked up there first.
         name: Of the file, without its ending; names the run's folder.
+        second: Path of the model that looks at the regions which the pipeline asks for, or None.
+        detect_every: Of how many frames the model looks at one.
     """
 
     pipeline: str
@@ -62,6 +75,8 @@ class Config:
     cameras: Dict[str, CameraConfig]
     folder: Path = Path()
     name: str = "run"
+    second: Optional[str] = None
+    detect_every: int = 1
 
 
 def load_config(config: Union[str, "os.PathLike[str]", Mapping[str, Any], Config]) -> Config:
@@ -157,6 +172,8 @@ def _check(data: Dict[str, Any], folder: Path, name: str) -> Config:
         cameras=cameras,
         folder=folder,
         name=name,
+        second=decode(Optional[str], data.get("second"), "second"),
+        detect_every=_count(data.get("detect_every", 1), "detect_every"),
     )
 
 
@@ -181,6 +198,13 @@ def _share(value: Any, path: str) -> Optional[float]:
     number = decode(Optional[float], value, path)
     if number is not None and not 0.0 <= number <= 1.0:
         raise ConfigError(path, got=number, expected="a number from 0 to 1")
+    return number
+
+
+def _count(value: Any, path: str) -> int:
+    number = decode(int, value, path)
+    if number < 1:
+        raise ConfigError(path, got=number, expected="1 or more")
     return number
 
 

@@ -60,7 +60,6 @@ def run(
         EdgelaneError: Something is wrong with config, model, source or folder; what was journalled
             until then is kept.
     """
-    from ...runtime.model import load_model
     from ...runtime.sources import open_source
 
     job = _Job(config, out)
@@ -69,17 +68,8 @@ def run(
     refuse_finished(job.folder, overwrite)
     with contextlib.ExitStack() as stack:
         settings = job.config
-        detector = stack.enter_context(
-            load_model(
-                path,
-                decoder=decoder or settings.decoder,
-                classes=settings.classes,
-                confidence=settings.confidence,
-                nms_iou=settings.nms_iou,
-                input=settings.input,
-                threads=1,
-            )
-        )
+        detector = stack.enter_context(_detector(job, path, decoder))
+        second = _second(job.config, stack)
         sources = {name: stack.enter_context(open_source(uri, name)) for name, uri in uris.items()}
         card = detector.card
         facts = {
@@ -89,6 +79,7 @@ def run(
             "input": "x".join(str(v) for v in card.input.size),
             "confidence": card.confidence,
             "classes": list(settings.classes or ()),
+            **({} if second is None else {"second": os.path.basename(second.where)}),
             "sources": {name: _told(uri) for name, uri in uris.items()},
         }
         identity = {"model": path, "decoder": decoder, "sources": uris}
@@ -102,6 +93,7 @@ def run(
             Wanted(tracks, detections, video, show),
             overwrite,
             progress,
+            second,
         )
 
 
@@ -178,6 +170,13 @@ class _Job:
             for name, camera in self.config.cameras.items()
         }
         self.folder = Path(out) if out is not None else Path("runs") / self.config.name
+        for key in ("second", "detect_every"):
+            if getattr(self.config, key) not in (None, 1) and not hasattr(self.pipeline, "regions"):
+                raise ConfigError(
+                    f"{key}: the pipeline {self.config.pipeline!r} asks for no regions, and needs "
+                    "the detector in every frame",
+                    remedy=f"leave {key} out",
+                )
 
     def execute(
         self,
@@ -190,6 +189,7 @@ class _Job:
         wanted: Wanted,
         overwrite: bool,
         progress: bool,
+        second: Any = None,
     ) -> Tuple[Summary, Path]:
         """Run the loop, and write the summary however it ended."""
         scaled = {name: self._scaled(name, source.size) for name, source in sources.items()}
@@ -199,7 +199,7 @@ class _Job:
             for name, source in sources.items()
         }
         streams = {
-            name: Stream(source, lambda _, name=name: made[name])
+            name: Stream(source, lambda _, name=name: made[name], self.config.detect_every)
             for name, source in sources.items()
         }
         journal = stack.enter_context(
@@ -226,6 +226,7 @@ class _Job:
                 progress=Progress() if progress else None,
                 stop=stop,
                 stats=stats,
+                second=second,
             )
         except BaseException:
             with contextlib.suppress(Exception):  # the first error is the one to tell
@@ -245,12 +246,44 @@ class _Job:
     def _identity(self) -> Dict[str, Any]:
         """What a run that is gone on with must have in common with the one that was cut off."""
         config = self.config
+        more: Dict[str, Any] = {}
+        if config.second is not None or config.detect_every != 1:
+            more["second"] = [config.second, config.detect_every]
         return {
             "pipeline": config.pipeline,
             "settings": {n: msgspec.to_builtins(v) for n, v in self.settings.items()},
             "reference_size": {n: c.reference_size for n, c in config.cameras.items()},
             "detector": [config.classes, config.confidence, config.nms_iou, config.input],
+            **more,
         }
+
+
+def _detector(job: _Job, path: str, decoder: Optional[str]) -> Any:
+    """The model that looks at whole pictures, with one thread a call."""
+    from ...runtime.model import load_model
+    from ...runtime.pose import load_pose_detector
+
+    config = job.config
+    given: Dict[str, Any] = {
+        "decoder": decoder or config.decoder,
+        "confidence": config.confidence,
+        "nms_iou": config.nms_iou,
+        "input": config.input,
+        "threads": 1,
+    }
+    if config.second is None and getattr(job.pipeline, "needs_keypoints", False):
+        return load_pose_detector(path, **given)
+    return load_model(path, classes=config.classes, **given)
+
+
+def _second(config: Config, stack: contextlib.ExitStack) -> Any:
+    """The model that looks at regions, with one thread a call; None without."""
+    from ...runtime.pose import load_pose
+    from ...runtime.registry import resolve_model
+
+    if config.second is None:
+        return None
+    return stack.enter_context(load_pose(resolve_model(config.second, config.folder), threads=1))
 
 
 def _uris(config: Config, source: Optional[str]) -> Dict[str, str]:

@@ -39,6 +39,8 @@ class Pose:
     """
 
     Settings = PoseSettings
+    needs_keypoints = True
+    """Without a second model the detector must give key points."""
 
     def __init__(
         self,

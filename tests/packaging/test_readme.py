@@ -99,8 +99,15 @@ def make_demo(tmp_path):
 
 
 def test_make_demo_explains_itself_without_a_model(make_demo):
-    done = make_demo()
+    done = make_demo(VIDEO="door.mp4")
     assert done.returncode == 2 and "MODEL=yolox_nano.onnx" in done.stdout
+
+
+@pytest.mark.slow
+def test_make_demo_needs_nothing(make_demo, tmp_path):
+    done = make_demo(OUT=tmp_path / "demo")
+    assert done.returncode == 0, done.stderr
+    assert "counted  truth" in done.stdout and (tmp_path / "demo" / "report.html").exists()
 
 
 @pytest.mark.data

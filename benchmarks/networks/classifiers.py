@@ -113,6 +113,39 @@ def mobilenet_v2(b: Builder) -> List[str]:
     return [b.linear(b.mean(b.conv(x, 1280, act="relu6")), 1000)]
 
 
+def mobilenet_v3(b: Builder, large: bool) -> List[str]:
+    """MobileNet-v3 (Howard et al. 2019), tables 1 and 2."""
+    # kernel, channels inside, channels out, squeeze and excitation, activation, stride
+    small_plan = [
+        (3, 16, 16, True, "relu", 2), (3, 72, 24, False, "relu", 2), (3, 88, 24, False, "relu", 1),
+        (5, 96, 40, True, "hswish", 2), (5, 240, 40, True, "hswish", 1),
+        (5, 240, 40, True, "hswish", 1), (5, 120, 48, True, "hswish", 1),
+        (5, 144, 48, True, "hswish", 1), (5, 288, 96, True, "hswish", 2),
+        (5, 576, 96, True, "hswish", 1), (5, 576, 96, True, "hswish", 1),
+    ]  # fmt: skip
+    large_plan = [
+        (3, 16, 16, False, "relu", 1), (3, 64, 24, False, "relu", 2), (3, 72, 24, False, "relu", 1),
+        (5, 72, 40, True, "relu", 2), (5, 120, 40, True, "relu", 1), (5, 120, 40, True, "relu", 1),
+        (3, 240, 80, False, "hswish", 2), (3, 200, 80, False, "hswish", 1),
+        (3, 184, 80, False, "hswish", 1), (3, 184, 80, False, "hswish", 1),
+        (3, 480, 112, True, "hswish", 1), (3, 672, 112, True, "hswish", 1),
+        (5, 672, 160, True, "hswish", 2), (5, 960, 160, True, "hswish", 1),
+        (5, 960, 160, True, "hswish", 1),
+    ]  # fmt: skip
+    x = b.conv(b.images, 16, 3, 2, act="hswish")
+    for kernel, inside, out, excited, act, stride in large_plan if large else small_plan:
+        y = x if inside == b.channels(x) else b.conv(x, inside, act=act)
+        y = b.conv(y, inside, kernel, stride, groups=inside, act=act)
+        if excited:
+            narrow = max(8, int(inside / 4 + 4) // 8 * 8)
+            gate = b.conv(b.conv(b.mean(y), narrow, act="relu"), inside)
+            y = b.mul(y, b.pointwise("HardSigmoid", gate))
+        y = b.conv(y, out)
+        x = b.add(x, y) if stride == 1 and out == b.channels(x) else y
+    x = b.mean(b.conv(x, 960 if large else 576, act="hswish"))
+    return [b.linear(b.linear(x, 1280 if large else 1024, act="hswish"), 1000)]
+
+
 def mnasnet(b: Builder, width: float) -> List[str]:
     """MNASNet-B1 (Tan et al. 2019), as torchvision scales it."""
 
@@ -300,6 +333,8 @@ CLASSIFIERS: Dict[str, Tuple[Make, int, float]] = {
     "mobilenet_v1_0.5": (partial(mobilenet_v1, width=0.5), 160, 0.154),
     "mobilenet_v1_0.25": (partial(mobilenet_v1, width=0.25), 128, 0.0277),
     "mobilenet_v2": (mobilenet_v2, 224, 0.60),
+    "mobilenet_v3_small": (partial(mobilenet_v3, large=False), 224, 0.113),
+    "mobilenet_v3_large": (partial(mobilenet_v3, large=True), 224, 0.434),
     "mnasnet0_5": (partial(mnasnet, width=0.5), 224, 0.21),
     "mnasnet0_75": (partial(mnasnet, width=0.75), 224, 0.43),
     "mnasnet1_0": (partial(mnasnet, width=1.0), 224, 0.63),

@@ -470,5 +470,6 @@ DETECTORS: Dict[str, Tuple[Make, int, float]] = {
     "yolox-s": (partial(yolox, depth=0.33, width=0.5), 640, 26.8),
     "yolox-s-leaky": (partial(yolox, depth=0.33, width=0.5, act="leaky"), 640, 26.8),
     "yolox-m": (partial(yolox, depth=0.67, width=0.75), 640, 73.8),
+    "yolox-l": (partial(yolox, depth=1.0, width=1.0), 640, 155.6),
     "ssd-mobilenet-v1": (ssd_mobilenet_v1, 300, 2.47),
 }

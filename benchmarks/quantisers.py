@@ -2,10 +2,11 @@
 
     python -m edgelane.benchmarks.quantisers '{"quantiser": "entropy", "model": …, "images": …}'
 
-`edgelane` is ours; `minmax`, `entropy` and `percentile` are onnxruntime's `quantize_static` with
-the settings that come nearest to what TensorRT takes. All are fed with the same pictures,
-preprocessed alike. What is read and prepared before (libraries, onnxruntime's own
-`quant_pre_process`, the change to operators of version 13) is not timed.
+`edgelane` is ours, `edgelane/percentile` ours with that method for every tensor; `minmax`,
+`entropy` and `percentile` are onnxruntime's `quantize_static` with the settings that come nearest
+to what TensorRT takes. All are fed with the same pictures, preprocessed alike. What is read and
+prepared before (libraries, onnxruntime's own `quant_pre_process`, the change to operators of
+version 13) is not timed.
 """
 
 import json
@@ -33,7 +34,7 @@ def measure(quantiser: str, **job: Any) -> Dict[str, Any]:
     """Run one quantiser in a process of its own.
 
     Args:
-        quantiser: `edgelane`, or one of `RIVALS`.
+        quantiser: `edgelane`, `edgelane/METHOD`, or one of `RIVALS`.
         job: `model`, `images`, `out`, `count`, and for poses `labels`.
 
     Returns:
@@ -127,10 +128,19 @@ def main(arguments: Optional[List[str]] = None) -> int:
     import onnx  # noqa: F401 - loaded before the clock starts, for both
     import onnxruntime  # noqa: F401
 
-    if quantiser == "edgelane":
+    name, _, method = quantiser.partition("/")
+    if name == "edgelane":
         before, base = time.perf_counter(), _memory("VmRSS")
         began = sum(os.times()[:4])
-        calibrate(model, job["images"], out, job.get("cache"), statistics=False, **options)
+        calibrate(
+            model,
+            job["images"],
+            out,
+            job.get("cache"),
+            statistics=False,
+            method=method or "auto",
+            **options,
+        )
     else:
         with tempfile.TemporaryDirectory() as folder:
             ready = prepared(model, Path(folder))
@@ -139,7 +149,7 @@ def main(arguments: Optional[List[str]] = None) -> int:
             began = sum(os.times()[:4])
             rival(quantiser, ready, feeds, out)
     seconds, processor = time.perf_counter() - before, sum(os.times()[:4]) - began
-    if quantiser != "edgelane":
+    if name != "edgelane":
         write_metadata(out, {METADATA_KEY: feeds.card.to_json()})
     cost = {
         "seconds": seconds,

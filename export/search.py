@@ -9,9 +9,11 @@ from ..calibration.calibrate import _looker
 from ..calibration.feeds import Feeds, open_feeds
 from ..calibration.graph import Graph, read_model, write_model
 from ..calibration.kept import Kept
+from ..calibration.quantise import int8_share
 from ..calibration.recipe import Recipe, quantise_best
 from ..calibration.sensitivity import Sensitivity, detection_distance, sensitivity
 from ..calibration.simulate import simulated
+from ..calibration.spare import spare
 from ..core import DataError, EdgelaneError, ModelCard, ModelError, UsageError, did_you_mean
 from ..core.card import METADATA_KEY
 from ..runtime.model import load_model
@@ -109,7 +111,7 @@ class Search:
             }[rung]()  # fmt: skip
             if made is not None:
                 if self.settings.rank and not self.ranking:
-                    self.ranking = self._rank(self._recipe(()))
+                    self.ranking = self._rank(self._recipe())
                 return self._choice(*made)
         raise ModelError(
             f"nothing that was tried stays within {self.settings.max_drop:g} points of {metric}",
@@ -124,27 +126,27 @@ class Search:
     def _quantised(self, floats: Tuple[str, ...]) -> Optional[Tuple[Any, ModelCard]]:
         rung = "mixed" if floats else "int8"
         try:
-            recipe = self._recipe(floats)
+            recipe = self._recipe()
+            model = recipe.quantised
+            if floats:
+                model = spare(model, recipe.floating, floats)
         except (ModelError, DataError) as error:
             self._note(Attempt(rung, floats, failed=str(error)))
             return None
-        share = float(recipe.notes.get("int8_share", 0.0))
-        attempt = self._try(rung, simulated(recipe.quantised), floats, share)
-        if not attempt.within:
+        share = int8_share(model)
+        if not self._try(rung, simulated(model), floats, share).within:
             return None
-        extra = {**self.card.extra, "calibration": recipe.notes}
+        notes = {**recipe.notes, "int8_share": round(share, 4)}
+        extra = {**self.card.extra, "calibration": notes}
         card = dataclasses.replace(
             self.card, precision="int8", calibration=self._feeds.identity[:16], extra=extra
         )
-        return recipe.quantised, card
+        return model, card
 
-    def _recipe(self, floats: Tuple[str, ...]) -> Recipe:
-        if not floats and self._whole is not None:
-            return self._whole
-        recipe = quantise_best(self.proto, self._look, lambda: iter(self._feeds), floats=floats)
-        if not floats:
-            self._whole = recipe
-        return recipe
+    def _recipe(self) -> Recipe:
+        if self._whole is None:
+            self._whole = quantise_best(self.proto, self._look, lambda: iter(self._feeds))
+        return self._whole
 
     def _mixed(self) -> Optional[Tuple[Any, ModelCard]]:
         """The fewest of the most sensitive layers in float that suffice.
@@ -152,7 +154,7 @@ class Search:
         Their number is doubled until it does, and then halved back; each number is judged.
         """
         try:
-            recipe = self._recipe(())
+            recipe = self._recipe()
         except (ModelError, DataError) as error:
             self._note(Attempt("mixed", failed=str(error)))
             return None
@@ -199,7 +201,7 @@ class Search:
 
     def _allowed(self, recipe: Recipe) -> int:
         """How many layers may go to float before too little is left in INT8."""
-        left = float(recipe.notes.get("int8_share", 1.0))
+        left = int8_share(recipe.quantised)
         for count, layer in enumerate(self.ranking):
             left -= layer.share
             if left < self.settings.least_int8:

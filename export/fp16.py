@@ -32,12 +32,15 @@ class HalfSettings:
         headroom: How many times larger than anything seen a value may become before it overflows.
         tail: Keep what follows the last layers with weights in float32: boxes in pixels and
             scores are what half precision is too coarse for, and they cost nothing.
+        head: Keep the arithmetic on the pixels in float32, and the first layer where what it
+            reads would be rounded.
     """
 
     keep_float: Tuple[str, ...] = ()
     io: str = "float32"
     headroom: float = 4.0
     tail: bool = True
+    head: bool = True
 
     def __post_init__(self) -> None:
         if self.io not in IO:
@@ -85,10 +88,12 @@ class Seen:
     Attributes:
         amax: The largest absolute value of every float tensor, by name.
         mean: The mean of each channel of what layers with weights read, by name; may be empty.
+        exact: Names of those of which every value is a half-precision number.
     """
 
     amax: Dict[str, float] = field(default_factory=dict)
     mean: Dict[str, np.ndarray] = field(default_factory=dict)
+    exact: Set[str] = field(default_factory=set)
 
 
 def measure(model: Any, feeds: Iterable[Tensors], where: str = "the model") -> Seen:
@@ -104,7 +109,7 @@ def measure(model: Any, feeds: Iterable[Tensors], where: str = "the model") -> S
     """
     names = [o for n in model.graph.node for o in n.output if o]
     read = {n.input[0] for n in model.graph.node if n.op_type == "Conv"}
-    seen, count = Seen(), 0
+    seen, count, rounds = Seen(), 0, set()
     with running(model, where, names) as backend:
         for feed in feeds:
             count += 1
@@ -113,12 +118,17 @@ def measure(model: Any, feeds: Iterable[Tensors], where: str = "the model") -> S
                     continue
                 top = float(np.abs(value).max()) if value.size else 0.0
                 seen.amax[name] = max(seen.amax.get(name, 0.0), top if top == top else np.inf)
+                if name in read and name not in rounds:
+                    with np.errstate(over="ignore"):
+                        if (value.astype(np.float16) != value).any():
+                            rounds.add(name)
                 if name in read and value.ndim > 2:
                     mean = value.mean(axis=(0, *range(2, value.ndim)), dtype=np.float64)
                     seen.mean[name] = seen.mean.get(name, 0.0) + mean
     if not count:
         raise ModelError("nothing was fed to the model, so nothing is known about its values")
     seen.mean = {k: v / count for k, v in seen.mean.items()}
+    seen.exact = read - rounds
     return seen
 
 
@@ -147,13 +157,15 @@ def to_fp16(
     """
     graph = Graph(model)
     if isinstance(seen, Mapping):
-        seen = Seen({str(name): float(value) for name, value in seen.items()})
+        ranges = {str(name): float(value) for name, value in seen.items()}
+        # Of ranges alone only whole pixels are known to survive.
+        seen = Seen(ranges, exact={name for name, top in ranges.items() if top == 255.0})
     elif not isinstance(seen, Seen):
         seen = measure(model, seen)
     amax = seen.amax
     _loosen_constants(graph)
     report = HalfReport()
-    kept = rules.decide(graph, amax, settings, report)
+    kept = rules.decide(graph, seen, settings, report)
     half = {id(n) for n in graph.nodes} - set(kept)
     typed = _Typed(graph, half, settings.io == "half", seen.mean)
     if not typed.half:

@@ -6,7 +6,8 @@ binary16). A node stays in float32 where
 - its operator has no half form, or sums or normalises over many values;
 - a value that it reads or gives was seen, or may come, near 65504, or is too small to tell from 0;
 - one of its constants does not survive: an epsilon that becomes 0, a mask of -1e9;
-- it is arithmetic on the pixels before the first layer, or follows the last layer with weights;
+- it is arithmetic on the pixels before the first layer, or the first layer itself where these are
+  no whole numbers any more, or it follows the last layer with weights;
 - it shares Q/DQ with a node that stays: both sides of a quantised tensor have one type;
 - the user says so.
 """
@@ -119,12 +120,13 @@ def _dtype(graph: Graph, name: str) -> Optional[int]:
     return graph.dtype(name)
 
 
-def decide(graph: Graph, amax: Mapping[str, float], settings: Any, report: Any) -> Dict[int, str]:
+def decide(graph: Graph, seen: Any, settings: Any, report: Any) -> Dict[int, str]:
     """The nodes that stay as they are, by `id`, with the reason; an empty one says nothing."""
+    amax: Mapping[str, float] = seen.amax
     kept: Dict[int, str] = {}
     wished = _wishes(graph, settings.keep_float)
     tail = _tail(graph) if settings.tail else set()
-    head = _head(graph)
+    head = _head(graph, seen) if settings.head else {}
     for node in graph.nodes:
         own = slots(graph, node)
         if not own.inputs and not own.outputs and not own.movable:
@@ -134,7 +136,7 @@ def decide(graph: Graph, amax: Mapping[str, float], settings: Any, report: Any) 
             _by_kind(graph, node, own, amax, settings.headroom)
             or ("as asked" if id(node) in wished else "")
             or ("follows the last layer" if id(node) in tail else "")
-            or ("prepares the pixels" if id(node) in head else "")
+            or head.get(id(node), "")
             or _by_range(graph, node, amax, settings.headroom, report)
             or _by_constants(graph, node, report)
         )
@@ -202,18 +204,24 @@ def _tail(graph: Graph) -> Set[int]:
     return found if any_layer else set()
 
 
-def _head(graph: Graph) -> Set[int]:
-    """Arithmetic between the input and the first layer."""
+def _head(graph: Graph, seen: Any) -> Dict[int, str]:
+    """Arithmetic between the input and the first layers, and those layers, with the reason.
+
+    Pixels of 0..255 are the same in half precision; scaled ones are not, and everything behind
+    sees the difference. First layers read three channels, so they cost little.
+    """
     raw = set(graph.inputs)
-    found: Set[int] = set()
+    found: Dict[int, str] = {}
     for node in graph.nodes:
         reads = [i for i in node.input if i and i not in graph.initialisers]
         constant = [i for i in reads if graph.constant(i) is not None]
         if not reads or len(constant) == len(reads):
             continue
-        if all(i in raw or i in constant for i in reads):
+        if _is_layer(graph, node) and node.input[0] in raw and node.input[0] not in seen.exact:
+            found[id(node)] = "reads values that half precision would round"
+        elif all(i in raw or i in constant for i in reads):
             if node.op_type in _ARITHMETIC:
-                found.add(id(node))
+                found[id(node)] = "prepares the pixels"
             if node.op_type in _ARITHMETIC | _PASSIVE:
                 raw.update(node.output)
     return found

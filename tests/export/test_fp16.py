@@ -21,7 +21,9 @@ HALF, FLOAT = TensorProto.FLOAT16, TensorProto.FLOAT
 
 def feeds(count=3, shape=(1, 3, 32, 32), scale=1.0):
     rng = np.random.RandomState(0)
-    return [{"images": (scale * rng.normal(0, 1, shape)).astype(np.float32)} for _ in range(count)]
+    return [
+        {"images": (scale * rng.randint(-3, 4, shape)).astype(np.float32)} for _ in range(count)
+    ]
 
 
 def outputs(model, feed):
@@ -46,6 +48,15 @@ def test_a_network_computes_in_half(yolo, opset):
     assert report.half == 5 and set(report.kept.values()) == {"follows the last layer"}
     assert half.ByteSize() < 0.7 * model.ByteSize()
     assert close(model, half, feeds()[0]) and close(model, rounded(half), feeds()[0])
+
+
+def test_a_first_layer_that_reads_scaled_pixels_stays_float(yolo):
+    """Whole pixels are the same in half precision, scaled ones are not."""
+    half, report = to_fp16(yolo(), feeds(scale=1 / 3))
+    graph = Graph(half)
+    assert (graph.dtype("a"), graph.dtype("m"), graph.dtype("h")) == (FLOAT, HALF, HALF)
+    assert report.kept["conv_a"] == "reads values that half precision would round"
+    assert "conv_a" not in to_fp16(yolo(), feeds(scale=1 / 3), HalfSettings(head=False))[1].kept
 
 
 def test_inputs_and_outputs_may_be_half_too(yolo):
@@ -159,7 +170,7 @@ def test_weights_that_vanish_are_reported(builder):
 
 
 def test_ranges_by_name_do_as_well_as_inputs(yolo):
-    amax = measure(yolo(), feeds()).amax
+    amax = {**measure(yolo(), feeds()).amax, "images": 255.0}
     assert to_fp16(yolo(), amax)[1].half == to_fp16(yolo(), feeds())[1].half
     del amax["m"]
     assert "was not seen" in to_fp16(yolo(), amax)[1].kept["mul_m"]

@@ -21,7 +21,8 @@ from .recipe import quantise_best
 from .store import Statistics
 
 AUTO = "auto"
-VALUES = 1 << 20
+VALUES = 1 << 19
+"""Values of each tensor that are counted, about, however many pictures there are."""
 TARGETS = ("trt", "cpu")
 
 Progress = Callable[[str, int, Optional[int]], None]
@@ -164,10 +165,9 @@ def _looker(
     threads: Optional[int],
     tell: Optional[Callable[[int, Optional[int]], None]],
 ) -> Callable[..., Statistics]:
-    """What looks at a graph's activations on the pictures."""
+    """What looks at a graph's activations on the pictures; at a few alone, without histograms."""
 
     looked: List[Tuple[Any, Statistics]] = []
-    # About a million values of each tensor are counted, however many pictures there are.
     sample = int(np.clip(VALUES // max(len(feeds), 1), 1 << 13, 1 << 16))
 
     def done(count: int) -> None:
@@ -185,7 +185,7 @@ def _looker(
                 feeds,
                 names=feeds.names,
                 tensors=tensors,
-                sample=sample,
+                sample=sample if tensors is None else 0,
                 threads=threads,
                 progress=done,
             )

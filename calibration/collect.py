@@ -65,8 +65,8 @@ def collect(
         names: What the pictures are called, in order, for errors; may grow while `batches` is
             read.
         tensors: Look at these only, which costs little where they are few.
-        sample: Values of each tensor that are counted of one batch at most. Smallest and largest
-            values are looked for among all.
+        sample: Values of each tensor that are counted of one batch at most; at 0 there are no
+            histograms. Smallest and largest values are looked for among all.
         threads: Threads of onnxruntime; None for one a core, at most four.
         budget: Bytes of activations that onnxruntime gives out at a time; as much again is being
             looked at meanwhile.

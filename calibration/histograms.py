@@ -69,9 +69,9 @@ class Histogram:
                 with the number of runs, so that it steps through all rows and channels alike.
             peak: Its largest magnitude.
             phase: Where to begin; another for each picture looks at other places.
-            sample: Values that are counted at most.
+            sample: Values that are counted at most; none at 0.
         """
-        if not values.size:
+        if not values.size or not sample:
             return
         self._reach(peak)
         flat = values.reshape(-1)

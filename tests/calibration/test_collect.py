@@ -125,7 +125,9 @@ def test_a_smaller_sample_keeps_what_is_exact():
     arrays = pictures(3, size=32)
     whole = collect(small_net(size=32), fed(arrays))
     some = collect(small_net(size=32), fed(arrays), sample=512)
+    none = collect(small_net(size=32), fed(arrays), sample=0)
     for name in FLOATS:
+        assert (none[name].amax, none[name].histogram.total) == (whole[name].amax, 0)
         assert (some[name].amax, some[name].count) == (whole[name].amax, whole[name].count)
         assert np.array_equal(some[name].channels, whole[name].channels)
         assert some[name].histogram.total <= 3 * 512 < whole[name].histogram.total

@@ -6,7 +6,7 @@ of the work, it costs next to nothing to leave it float.
 
 from dataclasses import replace
 from itertools import combinations
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence
 
 import numpy as np
 
@@ -25,7 +25,7 @@ MOST = 3
 """Layers at most that stay float."""
 TRIED = 12
 """Layers of which the best few are picked."""
-PICTURES = 6
+PICTURES = 4
 """Pictures that are enough to tell."""
 
 Feed = Mapping[str, np.ndarray]
@@ -73,8 +73,8 @@ def worst_layers(
     if whole <= 0:
         return []
     small = [name for name in planned.nodes if work[name] <= spare]
-    parts = {name: error([name]) / whole for name in small}
-    worst = sorted((n for n in small if parts[n] >= WORTH), key=lambda n: -parts[n])[:TRIED]
+    parts = _bisect(small, lambda names: error(names) / whole)
+    worst = sorted(parts, key=lambda n: -parts[n])[:TRIED]
     best: Sequence[str] = ()
     for count in range(1, MOST + 1):
         for some in combinations(worst, count):
@@ -82,6 +82,23 @@ def worst_layers(
             if fits and sum(parts[n] for n in some) > sum(parts[n] for n in best):
                 best = some
     return list(best)
+
+
+def _bisect(names: Sequence[str], error: Callable[[Sequence[str]], float]) -> Dict[str, float]:
+    """Names whose error alone is worth it; errors add up, so what is small together is left."""
+    step = max(-(-len(names) // 8), 1)
+    wanted = [names[i : i + step] for i in range(0, len(names), step)]
+    found: Dict[str, float] = {}
+    while wanted:
+        some = wanted.pop()
+        part = error(some)
+        if part < WORTH:
+            continue
+        if len(some) == 1:
+            found[some[0]] = part
+        else:
+            wanted += [some[: len(some) // 2], some[len(some) // 2 :]]
+    return found
 
 
 def _rounded(

@@ -16,7 +16,7 @@ from .graph import Graph
 from .histograms import bin_error
 from .patterns import Plan, Weighted
 
-CLIPPED = 8.0
+CLIPPED = 16.0
 """How much more the square of what is cut off counts than the square of what is rounded."""
 PLACES = 96
 """Places that are looked at in each picture."""

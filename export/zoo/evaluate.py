@@ -1,6 +1,6 @@
 """How right a detector of people is, on stores that no training saw and on real video.
 
-python -m edgelane.export.zoo.evaluate --model M [--seeds 1:21] [--frames 20]
+python -m edgelane.export.zoo.evaluate --model M [--seeds 1:21] [--frames 20] [--room wide]
 python -m edgelane.export.zoo.evaluate --model M --video V --truth gt.txt --truth-width 768
 python -m edgelane.export.zoo.evaluate --model M --annotations J --images DIR
 
@@ -118,15 +118,20 @@ def figures(frames: Sequence[Scored], confidence: float) -> Dict[str, float]:
 
 
 def on_stores(
-    model: Any, seeds: Sequence[int], frames: int, visible: float = VISIBLE, people: int = 12
+    model: Any,
+    seeds: Sequence[int],
+    frames: int,
+    visible: float = VISIBLE,
+    people: int = 12,
+    room: str = "narrow",
 ) -> Iterator[Scored]:
-    """Frames of rendered stores, evenly over their minute.
+    """Frames of rendered stores of a kind of room, evenly over their minute.
 
     Raises:
         UsageError: A seed is one of the training's.
     """
     for seed in unseen(seeds):
-        scene = open_scene("store", seed=seed, people=people)
+        scene = open_scene("store", seed=seed, people=people, room=room)
         for index in np.linspace(0, scene.frames - 1, frames).astype(int).tolist():
             frame, truth = scene.render(index)
             found = model(frame.image)
@@ -208,6 +213,8 @@ def evaluate(
     seeds: Sequence[int] = tuple(range(1, 21)),
     frames: int = 20,
     visible: float = VISIBLE,
+    people: int = 12,
+    room: str = "narrow",
     video: Optional[Path] = None,
     truth: Optional[Path] = None,
     truth_width: Optional[float] = None,
@@ -223,6 +230,7 @@ def evaluate(
         seeds: Of stores, none of the training's; of no use with a video.
         frames: Of each store.
         visible: Least visible share for having to be found.
+        people, room: As the scene `store` has them.
         video, truth, truth_width: As in `on_video`, to measure on a video instead.
         annotations, images: As in `on_images`, to measure on images instead.
         confidence: Score from which recall and precision count.
@@ -244,7 +252,7 @@ def evaluate(
         scored = list(on_images(model, annotations, images))
         where = {"images": annotations.name}
     else:
-        scored = list(on_stores(model, seeds, frames, visible))
+        scored = list(on_stores(model, seeds, frames, visible, people, room))
         where = {"seeds": f"{min(seeds)} to {max(seeds)}", "visible": visible}
     result = {**where, **figures(scored, confidence)}
     if stamp is not None:
@@ -268,6 +276,8 @@ def main(arguments: Optional[Sequence[str]] = None) -> Dict[str, Any]:
     parser.add_argument("--seeds", type=_range, default=range(1, 21), help="FIRST:END")
     parser.add_argument("--frames", type=int, default=20, help="of each store")
     parser.add_argument("--visible", type=float, default=VISIBLE)
+    parser.add_argument("--people", type=int, default=12, help="in each store")
+    parser.add_argument("--room", default="narrow", help="narrow or wide")
     parser.add_argument("--video", type=Path)
     parser.add_argument("--truth", type=Path, help="MOTChallenge rows of the video")
     parser.add_argument("--truth-width", type=float)

@@ -34,7 +34,7 @@ class EqualiseSettings:
         everywhere: Put a multiplication before the other convolutions too.
     """
 
-    share: float = 0.5
+    share: float = 0.75
     multiply: bool = True
     across: bool = True
     everywhere: bool = False

@@ -37,7 +37,7 @@ class BudgetSettings:
     metric: Optional[str] = None
     ladder: Tuple[str, ...] = LADDER
     sure: bool = False
-    least_int8: float = 0.5
+    least_int8: float = 0.8
     pictures: int = 128
     half: HalfSettings = HalfSettings()
     rank: bool = False
@@ -97,7 +97,7 @@ class Choice:
         model: The `ModelProto`, without its card.
         card: Its card, with the attempts under `extra["budget"]`.
         attempts: In the order in which they were made.
-        sensitivity: Of the layers, most sensitive first; empty where they were not measured.
+        sensitivity: Of the layers, the most useful to spare first; empty where not measured.
         warnings: Sentences that a user should see.
     """
 

@@ -59,7 +59,9 @@ def load_figure() -> Any:
 
 
 def _layers(axes: Any, layers: Sequence[Sensitivity], total: int, shipped: Attempt) -> None:
-    axes.set_title(f"Error of each layer alone in INT8, {len(layers)} of {total}", fontsize=10)
+    axes.set_title(
+        f"What each layer alone in float would save, {len(layers)} of {total}", fontsize=10
+    )
     if not layers:
         axes.axis("off")
         axes.text(0.5, 0.5, "not measured: INT8 was enough", ha="center", transform=axes.transAxes)
@@ -81,7 +83,7 @@ def _layers(axes: Any, layers: Sequence[Sensitivity], total: int, shipped: Attem
     axes.set_yticks(rows, [n if len(n) < 45 else "…" + n[-44:] for n in names], fontsize=7)
     axes.invert_yaxis()
     axes.margins(x=0.15)
-    axes.set_xlabel("error (labels: share of the multiply-adds)")
+    axes.set_xlabel("fall of the error of the outputs (labels: share of the multiply-adds)")
     for colour, label in ((FLOAT, "kept float"), (INT8, "INT8")):
         axes.barh([0], [0], color=colour, label=label)
     axes.legend(loc="lower right", fontsize=8)

@@ -11,7 +11,7 @@ from ..calibration.graph import Graph, read_model, write_model
 from ..calibration.kept import Kept
 from ..calibration.quantise import int8_share
 from ..calibration.recipe import Recipe, quantise_best
-from ..calibration.sensitivity import Sensitivity, detection_distance, sensitivity
+from ..calibration.sensitivity import Sensitivity, detection_distance, relief
 from ..calibration.simulate import simulated
 from ..calibration.spare import spare
 from ..core import DataError, EdgelaneError, ModelCard, ModelError, UsageError, did_you_mean
@@ -191,7 +191,7 @@ class Search:
             if self.card.task == "detect":
                 model = load_model(self._path, decoder=self._decoder, threads=1)
                 distance = detection_distance(model)
-            return sensitivity(
+            return relief(
                 recipe.floating, recipe.quantised, feeds, distance=distance, threads=self.threads,
                 progress=lambda n, of: self._tell("measuring layers", n, of),
             )  # fmt: skip

@@ -12,6 +12,7 @@ from edgelane.calibration.sensitivity import (  # noqa: E402
     detection_distance,
     layers_of,
     output_error,
+    relief,
     sensitivity,
 )
 from edgelane.calibration.simulate import simulated  # noqa: E402
@@ -155,3 +156,21 @@ def test_detections_lie_apart_by_what_is_missed_and_what_drifts():
         shaken = {k: v + np.float32(0.02) * v.std() for k, v in outputs.items()}
         assert 0 < distance(outputs, shaken) < 0.5
         assert distance(nothing, nothing) == pytest.approx(0, abs=1e-6)
+
+
+def test_relief_is_what_a_layer_in_float_saves(feeds):
+    model = chain()
+    quantised = quantise(model, {**RANGES, "r1": 900.0})
+    ranking = relief(model, quantised, feeds)
+    assert ranking[0].layer == "c2"
+    assert {s.layer for s in ranking} == {"c0", "c1", "c2"}
+    spared = quantise(model, {**RANGES, "r1": 900.0}, QuantiseSettings(("c2",)))
+
+    def error(graph):
+        return np.mean(
+            [output_error({"y": run(model, f)}, {"y": run(simulated(graph), f)}) for f in feeds]
+        )
+
+    assert ranking[0].error == pytest.approx(error(quantised) - error(spared), rel=1e-3)
+    with pytest.raises(DataError, match="no pictures"):
+        relief(model, quantised, [])

@@ -11,6 +11,8 @@ if sys.version_info < (3, 10):
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 cv2 = pytest.importorskip("cv2")
+# Imported here: later the folder tests/packaging stands before the library of that name.
+pytest.importorskip("matplotlib.backends.backend_agg")
 
 from edgelane.calibration.accuracy import load_coco  # noqa: E402
 from edgelane.calibration.lint import count, lint  # noqa: E402

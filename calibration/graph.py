@@ -175,7 +175,7 @@ class Graph:
 
     def set_constant(self, tensor: str, value: np.ndarray) -> None:
         """Give an initialiser or a Constant's output another value."""
-        proto = self.onnx.numpy_helper.from_array(np.ascontiguousarray(value), tensor)
+        proto = self.onnx.numpy_helper.from_array(np.asarray(value, order="C"), tensor)
         if tensor in self.initialisers:
             self.initialisers[tensor].CopyFrom(proto)
             return
@@ -189,7 +189,7 @@ class Graph:
         """A new initialiser; the name it got, which is `name` unless that is taken."""
         name = self.fresh(name)
         self.model.graph.initializer.append(
-            self.onnx.numpy_helper.from_array(np.ascontiguousarray(value), name)
+            self.onnx.numpy_helper.from_array(np.asarray(value, order="C"), name)
         )
         self.initialisers[name] = self.model.graph.initializer[-1]
         return name

@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 VENV38 := .venv38
 PYTHON38 ?= $(shell command -v "$$(ls -d $${PYENV_ROOT:-$$HOME/.pyenv}/versions/3.8.*/bin/python3.8 2>/dev/null | tail -1)" || command -v /usr/bin/python3.8)
-DEVICE_ROOMS := core runtime pipelines dashboard cli
+DEVICE_ROOMS := core runtime pipelines dashboard deploy cli
 DEVICE_TESTS := $(addprefix tests/,$(DEVICE_ROOMS))
 PYTEST_ARGS ?=
 # Training and export are tested where torch is: make test TORCH=torch==2.13.0
@@ -76,7 +76,7 @@ $(VENV)/.test: $(VENV)/.python pyproject.toml
 $(VENV38)/.test: pyproject.toml
 	"$(PYTHON38)" -m venv $(VENV38)
 	$(VENV38)/bin/python -m pip install -q --upgrade pip
-	$(VENV38)/bin/python -m pip install -q -e ".[cpu,test]"
+	$(VENV38)/bin/python -m pip install -q -e ".[cpu,deploy,test]"
 	touch $@
 
 # What the benchmarks measure edgelane against. norfair pins a rich that trackers refuses, and

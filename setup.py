@@ -10,6 +10,7 @@ ROOMS = (
     "calibration",
     "export",
     "dashboard",
+    "deploy",
     "cli",
     "benchmarks",
 )

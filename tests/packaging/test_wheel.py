@@ -16,6 +16,7 @@ ROOMS = (
     "calibration",
     "export",
     "dashboard",
+    "deploy",
     "cli",
     "benchmarks",
 )

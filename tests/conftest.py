@@ -1,9 +1,15 @@
 """What every test may ask for."""
 
+import contextlib
 import os
 from pathlib import Path
 
 import pytest
+
+with contextlib.suppress(ImportError):
+    # The folder tests/packaging would stand in the way of the library of that name, which
+    # matplotlib and onnxruntime.quantization import late.
+    import packaging.version  # noqa: F401
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

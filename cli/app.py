@@ -20,6 +20,7 @@ COMMANDS: Dict[str, str] = {
     "calibrate": "A model to INT8: Q/DQ ONNX and calibration cache from pictures.",
     "lint": "What keeps a quantised model from being a good INT8 engine.",
     "build": "An engine for the machine that will run it, or its plan.",
+    "profile": "How fast and how right: measured here, estimated for every Jetson.",
     "doctor": "What this machine is, what it lacks, what to do about it.",
 }
 

@@ -236,10 +236,13 @@ def describe(report: Dict[str, Any]) -> List[str]:
     for name, rows in (("torch", parity["torch"]), ("export", parity["outputs"])):
         if rows:
             worst = max(rows, key=lambda r: r["relative"])
+            judged = f"{worst['relative']:.2g} of its range"
+            if half:
+                judged += f", {worst['typical']:.2g} as a root mean square"
             lines.append(
                 f"parity   {name}: largest difference {worst['difference']:.3g} in "
-                f"{worst['name']!r}, {worst['relative']:.2g} of its range "
-                f"(limit {parity['limit']:g}), {parity['pictures']} inputs"
+                f"{worst['name']!r}, {judged} (limit {parity['limit']:g}), "
+                f"{parity['pictures']} inputs"
             )
     if "layers" in parity:
         rows = sorted(parity["layers"], key=lambda r: -(r["relative"] or 0))

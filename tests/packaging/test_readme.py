@@ -1,5 +1,6 @@
 """Every command and file of the README works as it stands there."""
 
+import json
 import os
 import re
 import shutil
@@ -20,7 +21,7 @@ def blocks(language: str):
 
 @pytest.fixture(scope="module")
 def desk(data, tmp_path_factory) -> Path:
-    """A newcomer's folder: the examples, a detector, two short videos and some pictures."""
+    """A newcomer's folder: examples, a detector, two short videos, some labelled pictures."""
     cv2 = pytest.importorskip("cv2")
     desk = tmp_path_factory.mktemp("desk")
     shutil.copytree(ROOT / "examples", desk / "examples")
@@ -28,6 +29,11 @@ def desk(data, tmp_path_factory) -> Path:
     (desk / "pictures").mkdir()
     for picture in sorted((data / "coco" / "train2017").glob("*.jpg"))[:6]:
         shutil.copy(picture, desk / "pictures")
+    (annotations,) = (data / "coco" / "annotations").glob("*.json")
+    labels = json.loads(annotations.read_text())
+    shown = {p.name for p in (desk / "pictures").iterdir()}
+    labels["images"] = [i for i in labels["images"] if i["file_name"] in shown]
+    (desk / "labels.json").write_text(json.dumps(labels))
     capture = cv2.VideoCapture(str(data / "video" / "vtest_480x360.mp4"))
     for name in ("door.mp4", "aisle.mp4"):
         fourcc = cv2.VideoWriter_fourcc(*"mp4v")

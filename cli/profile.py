@@ -42,6 +42,8 @@ def _listed(text: Optional[str]) -> List[str]:
 )
 @click.option("--estimate", "only", is_flag=True, help="Estimate for --devices; measure nothing.")
 @click.option("--batch", type=int, default=1, show_default=True, help="With --estimate.")
+@click.option("--mode", metavar="15W", help="Power mode, with --estimate [default: the fastest].")
+@click.option("--dla", is_flag=True, help="On a deep-learning accelerator, with --estimate.")
 @click.option(
     "--compare", nargs=2, metavar="A.json B.json", help="Compare two profiles; exit 1 if slower."
 )
@@ -74,6 +76,8 @@ def command(
     remote_python: str,
     only: bool,
     batch: int,
+    mode: Optional[str],
+    dla: bool,
     compare: Optional[Tuple[str, str]],
     max_slower: float,
     as_json: bool,
@@ -89,12 +93,12 @@ def command(
         return _compared(compare, max_slower, as_json)
     if not models:
         raise UsageError("there is no model to profile", remedy="edgelane profile m.onnx --data …")
+    if only:
+        return _estimated(models, _listed(devices), _listed(precisions), _listed(sizes), batch,
+                          mode, dla, as_json)  # fmt: skip
     from ..runtime.registry import resolve_model
 
     paths = [resolve_model(model) for model in models]
-    if only:
-        return _estimated(paths, _listed(devices), _listed(precisions), _listed(sizes), batch,
-                          as_json)  # fmt: skip
     if data is None:
         raise UsageError(
             "--data is missing", expected="a COCO file or a folder of pictures",
@@ -231,29 +235,46 @@ def _compared(files: Tuple[str, str], max_slower: float, as_json: bool) -> int:
 
 
 def _estimated(
-    paths: List[str],
+    models: Tuple[str, ...],
     devices: List[str],
     precisions: List[str],
     sizes: List[str],
     batch: int,
+    mode: Optional[str],
+    dla: bool,
     as_json: bool,
 ) -> int:
-    """Estimates for every model, device and precision."""
-    from ..benchmarks.estimator import estimate
+    """Estimates for every model, size, device and precision."""
+    from ..benchmarks.estimator import STATED, estimate
+    from ..benchmarks.networks import NETWORKS
+    from ..benchmarks.profile.variants import parse_sizes
+    from ..runtime.registry import resolve_model
 
     if not devices:
         raise UsageError("--estimate needs --devices", expected="e.g. --devices nano,orin-nano")
-    rows = [
-        row
-        for path in paths
-        for row in estimate(path, devices, precisions or ["fp16"], batch=batch)
-    ]
+    rows = estimate(
+        [name if name in NETWORKS else resolve_model(name) for name in models],
+        devices,
+        precisions or ["fp16"],
+        batch=batch,
+        sizes=parse_sizes(sizes) or [None],
+        mode=mode,
+        dla=dla,
+    )
     if as_json:
         click.echo(json.dumps(rows))
         return 0
+    told: Dict[str, List[str]] = {}
     for row in rows:
+        size = " {}x{}".format(*row["size"]) if row["size"] else ""
+        where = f"{row['model']}{size}  {row['device']}  {row['precision']}"
         click.echo(
-            f"{row['model']}  {row['device']}  {row['precision']}  ~{row['ms']:.1f} ms "
-            f"({row['low_ms']:.1f} to {row['high_ms']:.1f})"
+            f"{where}  ~{row['ms']:.4g} ms ({row['low_ms']:.4g} to {row['high_ms']:.4g} in "
+            f"{row['confidence']:.0%} of cases)"
         )
+        for note in row["notes"] + row["advice"]:
+            told.setdefault(note, []).append(f"{row['device']} {row['precision']}")
+    for note, names in told.items():
+        click.echo(f"note    {note}: {', '.join(dict.fromkeys(names))}")
+    click.echo(STATED)
     return 0

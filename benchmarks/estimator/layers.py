@@ -231,13 +231,23 @@ class _Reader:
         if kind in ("Resize", "Upsample"):
             return Layer(name, "resize", 0, read, written, parts=(name,))
         if kind == "Concat":
-            makers = [self.graph.producer(i) for i in node.input if i not in self.weights]
-            if all(m is not None and self.ends_launch(m) for m in makers):
-                return None  # its parts write where it would
+            if self.in_place(node):
+                return None
             return Layer(name, "copy", 0, read, written, parts=(name,))
         if kind in COPIES:
             return Layer(name, "copy", 0, min(read, written), written, parts=(name,))
         return Layer(name, "other", 0, read, written, parts=(name,))
+
+    def in_place(self, node: Any) -> bool:
+        """Whether all parts of a concatenation can write where it would, so that it costs nothing.
+
+        One of its parts may be such a concatenation itself.
+        """
+        makers = [self.graph.producer(i) for i in node.input if i not in self.weights]
+        return all(
+            m is not None and (self.ends_launch(m) or (m.op_type == "Concat" and self.in_place(m)))
+            for m in makers
+        )
 
     def ends_launch(self, node: Any) -> bool:
         """Whether a node is the end of a launch that can write into a larger tensor."""
@@ -361,7 +371,7 @@ class _Reader:
         """Elementwise nodes in a row, as one launch."""
         name = node.name or node.output[0]
         chain, end = [node], node.output[0]
-        read = sum(self.size(i) for i in dict.fromkeys(node.input))
+        seen = set(node.input)
         self.taken.add(id(node))
         while end not in self.graph.outputs:
             readers = self.graph.consumers(end)
@@ -385,13 +395,15 @@ class _Reader:
                     for i in others
                 ):
                     break
-                read += sum(self.size(i) for i in others)
+                seen.update(others)
             else:
                 break
             chain.extend(nodes)
             self.taken.update(id(n) for n in nodes)
             end = after
         parts = tuple(n.name or n.output[0] for n in chain)
+        made = {o for n in chain for o in n.output}
+        read = sum(self.size(i) for i in seen - made)
         return Layer(name, "pointwise", 0, read, self.size(end), parts=parts)
 
 

@@ -65,6 +65,7 @@ class PosedPeople:
         self._points = 0
         self.tracks: Optional[Tracks] = None
         self.left_out = 0
+        self.given = np.zeros((0, 0, 3), np.float32)  # the last poses, before they were smoothed
 
     def regions(self, observation: Observation) -> Regions:
         """Where to look in this frame; `note` is an `Asked`."""
@@ -100,10 +101,15 @@ class PosedPeople:
         else:
             points = np.zeros((0, self._points, 3), np.float32)
         ids = tracks.track_id[rows]
+        self.given = points
         if len(rows):
             if self._smooth is None:
                 self._begin(points.shape[1])
             assert self._smooth is not None
+            broken = ~np.isfinite(points).all(axis=2)
+            if broken.any():
+                points = np.where(broken[..., None], np.float32(0), points)  # scores nothing
+            self.given = points
             boxes = tracks.xyxy[rows]
             heights = (boxes[:, 3] - boxes[:, 1]).astype(np.float64)
             points = self._smooth(ids.tolist(), points, heights, observation.timestamp)

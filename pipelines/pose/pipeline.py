@@ -2,23 +2,61 @@
 
 import hashlib
 import math
-from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple, Union
 
 import msgspec
 import numpy as np
 
-from ...core import DataError, Detections, Event, Observation, Regions, Tracks
+from ...core import ConfigError, DataError, Detections, Event, Observation, Regions, Tracks
+from ...runtime.config import load_object
+from ...runtime.pose.skeleton import read_skeleton
 from .. import state as states
 from ..events import EventMaker, seconds
+from ..geometry import Polygon
 from ..table import TrackTable
+from .areas import Areas
 from .people import PeopleSettings, PosedPeople
+from .rules import DEFAULT_RULES, make_rules
+from .signals import Signals, SignalSettings
+from .steady import SteadySettings
+from .watching import Watch
 
-VERSION = 1
+VERSION = 2
 """Of the state; one written by another version is refused."""
 
 
+class PoseZone(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A zone as a config draws it: `{polygon: [[x, y], …], forbidden: true}`.
+
+    Attributes:
+        polygon: Corners in pixels.
+        forbidden: Whether hands may not reach into it.
+    """
+
+    polygon: List[Tuple[float, float]]
+    forbidden: bool = False
+
+
 class PoseSettings(PeopleSettings, frozen=True, forbid_unknown_fields=True):
-    """What a camera tells about people and their poses; see `PeopleSettings`."""
+    """What a camera tells about people and their poses; see `PeopleSettings`.
+
+    Attributes:
+        rules: What is looked for: names of `pipelines.pose.rules.RULES`, `module:rule` of one's
+            own, or `{name: settings}`.
+        zones: What may be pointed at, and where no hand may be, by name.
+        signals: What events switch on and off, by name.
+        skeleton: What the points are, where their number does not tell: a name or `{names,
+            edges, flip_pairs}`.
+        steady: How points are steadied for the rules.
+    """
+
+    rules: List[Union[str, Dict[str, Dict[str, Any]]]] = msgspec.field(
+        default_factory=lambda: list(DEFAULT_RULES)
+    )
+    zones: Dict[str, PoseZone] = {}
+    signals: Dict[str, SignalSettings] = {}
+    skeleton: Union[str, Dict[str, Any], None] = None
+    steady: SteadySettings = msgspec.field(default_factory=SteadySettings)
 
 
 class Pose:
@@ -30,6 +68,9 @@ class Pose:
     clock, how many looks there were, and the mean score of the points. A frame with more people
     than `most` begins a spell that is told at its end as `crowded`: `{"since", "until",
     "left_out"}`, the last being how many people were not looked at in its fullest frame.
+
+    What the rules find are events of the rules' names, see `Watch`; the signals that these switch
+    are told as `signal`, see `Signals`.
 
     Args:
         camera: Name of the camera.
@@ -52,6 +93,12 @@ class Pose:
         self.settings = settings
         self._events = EventMaker(camera)
         self._people = PosedPeople(settings)
+        zones = {name: _polygon(name, zone) for name, zone in settings.zones.items()}
+        forbidden = {name: zones[name] for name in zones if settings.zones[name].forbidden}
+        self.rules = make_rules(settings.rules, Areas(zones), Areas(forbidden), _load)
+        skeleton = None if settings.skeleton is None else read_skeleton(settings.skeleton)
+        self._watch = Watch(self.rules, skeleton, settings.steady, self._events)
+        self._signals = Signals(settings.signals, list(self.rules), self._events)
         self._table = TrackTable(
             first=(np.float64, (), 0.0),
             last=(np.float64, (), 0.0),
@@ -66,15 +113,21 @@ class Pose:
 
     @staticmethod
     def scale(settings: PoseSettings, factor_x: float, factor_y: float) -> PoseSettings:
-        """The same settings in a picture of another size: there is nothing in pixels."""
-        return settings
+        """The same settings in a picture of another size: zones are scaled."""
+        zones = {
+            name: msgspec.structs.replace(
+                zone, polygon=[(x * factor_x, y * factor_y) for x, y in zone.polygon]
+            )
+            for name, zone in settings.zones.items()
+        }
+        return msgspec.structs.replace(settings, zones=zones)
 
     def regions(self, observation: Observation) -> Regions:
         """The boxes of the people to be looked at, nearest first."""
         return self._people.regions(observation)
 
     def process(self, observation: Observation) -> List[Event]:
-        """Events of the people who have gone and of crowds that are over.
+        """What the rules find, and events of people who have gone and of crowds that are over.
 
         Raises:
             DataError: The time is not finite, or there are people and nothing tells their poses.
@@ -94,16 +147,23 @@ class Pose:
             mean = poses.keypoints[:, :, 2].mean(axis=1)
             table["score"][rows] += (mean - table["score"][rows]) / (looks + 1)
         tracks = self._people.tracks
-        events = self._gone(tracks.ended.tolist()) if tracks is not None else []
+        events = self._watch.look(poses, self._people.given, now)
+        events += self._gone(tracks.ended.tolist()) if tracks is not None else []
+        events += self._signals.hear(events, now)
         return events + self._crowded(self._people.left_out, now)
 
     def tick(self, timestamp: float) -> List[Event]:
-        """Nothing: people go by what frames show."""
-        return []
+        """Signals whose time is over; people go by what frames show."""
+        if not timestamp > self._now:
+            return []
+        self._now = float(timestamp)
+        self._events.at(self._now)
+        return self._signals.hear([], self._now)
 
     def finish(self) -> List[Event]:
         """Events of all people who are still there, and of a crowd."""
-        return self._gone(sorted(self._table.ids())) + self._crowded(0, self._now)
+        told = self._gone(sorted({*self._table.ids(), *self._watch.known()}))
+        return told + self._signals.finish() + self._crowded(0, self._now)
 
     def tracks(self) -> Optional[Tracks]:
         """The tracks of the last observation; None before the first."""
@@ -125,6 +185,8 @@ class Pose:
                 "events": self._events.state(),
                 "people": self._people.state(),
                 "table": self._table.state(),
+                "watch": self._watch.state(),
+                "signals": self._signals.state(),
             }
         )
 
@@ -138,17 +200,28 @@ class Pose:
         self._events.load_state(data["events"])
         self._people.load_state(data["people"])
         self._table.load_state(data["table"])
+        self._watch.load_state(data["watch"])
+        self._signals.load_state(data["signals"])
         self._now, self._crowd = data["now"], data["crowd"]
 
     def summarise(self, events: Iterable[Event]) -> Dict[str, Any]:
-        """`people`, how many had a skeleton, and `left_out_max`, how many people were not looked
-        at in the fullest frame."""
+        """`people`, how many had a skeleton; `left_out_max`, how many people were not looked at in
+        the fullest frame; `rules`, how often each found something; and `signals`, how often each
+        was switched on."""
         people = left_out = 0
+        rules = dict.fromkeys(self.rules, 0)
+        signals = dict.fromkeys(self.settings.signals, 0)
         for event in events:
             people += event.kind == "person"
+            if event.kind in rules:
+                rules[event.kind] += 1
+            if event.kind == "signal" and event.payload["on"]:
+                name = event.payload["name"]
+                signals[name] = signals.get(name, 0) + 1
             if event.kind == "crowded":
                 left_out = max(left_out, int(event.payload["left_out"]))
-        return {"people": people, "left_out_max": left_out}
+        summary = {"people": people, "left_out_max": left_out, "rules": rules}
+        return {**summary, "signals": signals} if signals else summary
 
     def _crowded(self, left_out: int, now: float) -> List[Event]:
         if left_out:
@@ -163,9 +236,10 @@ class Pose:
         return [self._events.make("crowded", payload)]
 
     def _gone(self, ended: List[int]) -> List[Event]:
-        told = []
+        told: List[Event] = []
         table = self._table
         for track_id in ended:
+            told += self._watch.gone(track_id, self._now)
             if track_id not in table:
                 continue
             row = table.row(track_id)
@@ -179,3 +253,14 @@ class Pose:
             told.append(self._events.make("person", payload))
             table.drop(track_id)
         return told
+
+
+def _polygon(name: str, zone: PoseZone) -> Polygon:
+    try:
+        return Polygon(zone.polygon)
+    except ConfigError as error:
+        raise ConfigError(f"zones.{name}: {error}") from None
+
+
+def _load(name: str) -> Any:
+    return load_object(name, "rule")

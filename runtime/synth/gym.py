@@ -1,41 +1,33 @@
 """`synth://gym`: one to three people in a plain room, each doing one thing after the other."""
 
+import bisect
 import copy
 import math
-from typing import Any, Dict, List, NamedTuple, Tuple
+from typing import Any, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
 from ...core import Frame
 from ..sources.base import load_cv2
+from .actions import ACTIONS, SIGNS, Doing, action_pose, pose_of
 from .backdrop import room_backdrop
 from .camera import Camera
 from .draws import Draws
 from .looks import PART, Looks
-from .pose import COLUMN, LOAD, NO_BAG, Pose, arm, skeleton
-from .scene import COMMON, Scene, _whole
+from .pose import COLUMN, LOAD, NO_BAG, skeleton
+from .scene import COMMON, Layout, Scene, _whole
 from .sensor import Sensor
 from .stage import Seen, Stage, truth_of
 from .truth import Truth
 
-ACTIONS = (
-    "stand", "sit", "kneel", "bend", "squat", "raise_left", "raise_right", "raise_both", "wave",
-    "cross_arms", "point", "fall", "lie", "lift",
-)  # fmt: skip
-"""What people do; the left and right of hands are their own."""
-
 PLACES, DOINGS = 10, 11  # streams of chance
 CHANGE_S, FALL_S = 0.6, 0.55
+CAMERA = (0.0, -1.0)  # the way to it
+LONGER_S = {"wave": 0.6, "lift": 1.4, "lift_well": 1.4}
+"""What takes so long that others are done before it can be told."""
+LONG_LIE = 0.3
+"""How many of those who fall stay down for long."""
 WIDTH, DEPTH = 7.0, 7.5
-
-
-class Doing(NamedTuple):
-    """Something someone does from a time on."""
-
-    start: float
-    action: str
-    right: bool
-    pace: float
 
 
 class Athlete(NamedTuple):
@@ -46,156 +38,35 @@ class Athlete(NamedTuple):
     facing: Tuple[float, float]
     seat: bool
     height: float
+    guard_right: bool
     doings: List[Doing]
 
 
-def _flat(**given: Any) -> np.ndarray:
-    """A pose as one row of numbers, for going from one to another; see `Pose`."""
-    values: Dict[str, Any] = {
-        "pelvis": (0.0, 0.0, 0.527),
-        "feet": ((-0.055, 0.0, 0.04), (0.055, 0.0, 0.04)),
-        "toes": (0.0, 0.0),
-        "upper": arm(0.02, 0.12),
-        "fore": arm(0.22, 0.08),
-        "pitch": 0.03,
-        "twist": 0.0,
-        "nod": 0.08,
-        "turn": 0.0,
-        "tilt": 0.0,
-        "knees": ((-0.15, 1.0, 0.0), (0.15, 1.0, 0.0)),
-    }
-    values.update(given)
-    return np.concatenate([np.asarray(v, float).reshape(-1) for v in values.values()])
+def _some_actions(value: Any) -> Tuple[str, ...]:
+    names = tuple(value.split(",")) if isinstance(value, str) else tuple(value)
+    if not set(names) <= set(ACTIONS):
+        raise ValueError
+    return tuple(name for name in names if name)
 
 
-def _arms(left: Any, right: Any) -> Dict[str, Any]:
-    """Upper arms and forearms from `(upper, fore)` of each side."""
-    return {"upper": (left[0], right[0]), "fore": (left[1], right[1])}
-
-
-_DOWN = (arm(0.02, 0.12), arm(0.22, 0.08))
-_LEFT_DOWN = (_DOWN[0][0], _DOWN[1][0])
-_RIGHT_DOWN = (_DOWN[0][1], _DOWN[1][1])
-_UP = {-1: ((-0.2, 0.12, 1.0), (-0.03, 0.08, 1.0)), 1: ((0.2, 0.12, 1.0), (0.03, 0.08, 1.0))}
-
-
-def _one(right: bool, raised: Any) -> Dict[str, Any]:
-    return _arms(_LEFT_DOWN, raised) if right else _arms(raised, _RIGHT_DOWN)
-
-
-def action_pose(doing: Doing, seconds: float, forward: bool) -> np.ndarray:
-    """The pose of an action after some time, as `_flat` gives it.
-
-    Args:
-        doing: The action.
-        seconds: Since it began.
-        forward: Whether falls go forward.
-    """
-    name, side = doing.action, 1 if doing.right else -1
-    if name == "sit":
-        return _flat(
-            pelvis=(0.0, -0.25, 0.3),
-            feet=((-0.075, 0.0, 0.04), (0.075, 0.0, 0.04)),
-            pitch=0.06,
-            upper=((-0.15, 0.35, -1.0), (0.15, 0.35, -1.0)),
-            fore=((0.15, 1.0, -0.35), (-0.15, 1.0, -0.35)),
-        )
-    if name == "kneel":
-        return _flat(
-            pelvis=(0.0, 0.0, 0.288),
-            feet=((-0.06, -0.235, 0.05), (0.06, -0.235, 0.05)),
-            toes=(-1.3, -1.3),
-            knees=((-0.05, 1.0, -1.0), (0.05, 1.0, -1.0)),
-        )
-    if name == "bend":
-        down = arm(1.25, 0.08)
-        return _flat(pelvis=(0.0, -0.07, 0.52), pitch=1.25, nod=0.5, upper=down, fore=down)
-    if name == "squat":
-        ahead = arm(1.75, 0.1)
-        return _flat(
-            pelvis=(0.0, -0.13, 0.23),
-            feet=((-0.09, 0.0, 0.04), (0.09, 0.0, 0.04)),
-            knees=((-0.5, 1.0, 0.3), (0.5, 1.0, 0.3)),
-            pitch=0.5,
-            upper=ahead,
-            fore=ahead,
-        )
-    if name == "raise_both":
-        return _flat(**_arms(_UP[-1], _UP[1]))
-    if name in ("raise_left", "raise_right"):
-        right = name == "raise_right"
-        return _flat(**_one(right, _UP[1 if right else -1]))
-    if name == "wave":
-        swing = 0.75 * math.sin(6.283185 * doing.pace * seconds)
-        return _flat(
-            **_one(doing.right, ((side * 1.0, 0.15, 0.15), (side * 0.15 + swing, 0.1, 1.0)))
-        )
-    if name == "cross_arms":
-        return _flat(
-            **_arms(((-0.2, 0.5, -1.0), (1.0, 0.3, 0.12)), ((0.2, 0.5, -1.0), (-1.0, 0.42, 0.2)))
-        )
-    if name == "point":
-        ahead = (side * 0.15, 1.0, 0.0)
-        return _flat(**_one(doing.right, (ahead, ahead)))
-    if name in ("fall", "lie"):
-        sign = -1.0 if forward else 1.0
-        spread = (((-0.5, 0.05, -0.8), (-0.3, 0.1, -0.6)), ((0.6, 0.05, 0.5), (0.1, 0.05, 1.0)))
-        return _flat(
-            tilt=sign * math.pi / 2,
-            feet=((-0.08, 0.0, 0.05), (0.07, 0.02, 0.04)),
-            toes=(-0.7, -0.7) if forward else (0.2, 0.2),
-            nod=-0.1,
-            **_arms(*spread),
-        )
-    if name == "lift":
-        share = 0.5 - 0.5 * math.cos(6.283185 * 0.35 * doing.pace * seconds)
-        low = _flat(
-            pelvis=(0.0, -0.14, 0.27),
-            feet=((-0.09, 0.0, 0.04), (0.09, 0.0, 0.04)),
-            knees=((-0.4, 1.0, 0.3), (0.4, 1.0, 0.3)),
-            pitch=0.85,
-            upper=((0.0, 0.75, -0.7), (0.0, 0.75, -0.7)),
-            fore=((0.12, 0.75, -0.7), (-0.12, 0.75, -0.7)),
-        )
-        high = _flat(
-            feet=((-0.09, 0.0, 0.04), (0.09, 0.0, 0.04)),
-            knees=((-0.4, 1.0, 0.3), (0.4, 1.0, 0.3)),
-            **_arms(((-0.1, 0.25, -1.0), (0.2, 1.0, 0.0)), ((0.1, 0.25, -1.0), (-0.2, 1.0, 0.0))),
-        )
-        return low + share * (high - low)
-    return _flat()
-
-
-def _pose_of(rows: np.ndarray, places: np.ndarray, facing: np.ndarray, height: np.ndarray) -> Pose:
-    n = len(rows)
-    tilt = rows[:, 27]
-    lift = 0.055 * np.sin(np.abs(tilt)) * height  # who lies, lies on the floor, not in it
-    return Pose(
-        place=np.concatenate((places, lift[:, None]), axis=1),
-        facing=facing,
-        pelvis=rows[:, 0:3],
-        feet=rows[:, 3:9].reshape(n, 2, 3),
-        toes=rows[:, 9:11],
-        upper=rows[:, 11:17].reshape(n, 2, 3),
-        fore=rows[:, 17:23].reshape(n, 2, 3),
-        pitch=rows[:, 23],
-        twist=rows[:, 24],
-        nod=rows[:, 25],
-        turn=rows[:, 26],
-        tilt=rows[:, 27],
-        knees=rows[:, 28:34].reshape(n, 2, 3),
-    )
+_some_actions.expected = "names of actions with commas, of " + ", ".join(  # type: ignore[attr-defined]
+    ACTIONS
+)
 
 
 class Gym(Scene):
-    """People who do exercises, fall and get up.
+    """People who do exercises, give signs, fall and get up.
+
+    The zones `left` and `right` are the walls that they point at; `guard_1` and so on are what the
+    person of that number reaches into.
 
     Args:
-        parameters: `seed`, `fps`, `size`, `seconds`, and `people`, 1 to 3; 0 leaves it to chance.
+        parameters: `seed`, `fps`, `size`, `seconds`; `people`, 1 to 3, 0 leaves it to chance; and
+            `actions`, what is done besides standing, all unless given.
     """
 
     name = "gym"
-    known = {**COMMON, "people": (_whole(0, 3), 0)}
+    known = {**COMMON, "people": (_whole(0, 3), 0), "actions": (_some_actions, ())}
 
     def __init__(self, **parameters: Any) -> None:
         super().__init__(**parameters)
@@ -215,8 +86,9 @@ class Gym(Scene):
             seat = draw.chance(0.7)
             # Who falls towards the camera needs room to be seen in.
             place = (x, y + (0.9 if seat and facing[1] < 0 else 0.0))
-            doings = self._program(Draws(self.seed, DOINGS, k), seat)
-            self.athletes.append(Athlete(k + 1, place, facing, seat, height, doings))
+            guard = facing[0] < 0 if facing[0] else draw.chance(0.5)
+            doings = self._program(Draws(self.seed, DOINGS, k), seat, not guard)
+            self.athletes.append(Athlete(k + 1, place, facing, seat, height, guard, doings))
         high = draw.uniform(1.3, 2.7)
         eye = (
             middle + draw.uniform(-0.8, 0.8),
@@ -228,36 +100,75 @@ class Gym(Scene):
         focal = min(draw.uniform(0.78, 0.9) * self.size[0], 1.5 * self.size[1])
         yaw, tilt = math.atan2(dx, dy), math.atan2(high - aim[2], math.sqrt(dx * dx + dy * dy))
         self.camera = Camera(eye, yaw, tilt, focal, self.size)
-        self._looks: List[Tuple[Looks, Looks]] = []
+        self._looks = [self._dressed(athlete) for athlete in self.athletes]
+        self._starts = [[d.start for d in athlete.doings] for athlete in self.athletes]
         self._stage: Any = None
         self._sensor: Any = None
 
-    def _program(self, draw: Draws, seat: bool) -> List[Doing]:
+    def _program(self, draw: Draws, seat: bool, reach_right: bool) -> List[Doing]:
         """One thing after the other to the end, each of them as often as the others."""
+        known = [a for a in self.parameters["actions"] or ACTIONS if a not in ("stand", "lie")]
+        known = [a for a in known if seat or a != "sit"] or ["stand"]
         doings = [Doing(-10.0, "stand", True, 1.0)]
         time = draw.uniform(0.3, 1.5)
         left: List[str] = []
         while time < self.duration + 1:
             if not left:
-                left = [a for a in ACTIONS if a not in ("stand", "lie") and (seat or a != "sit")]
+                left = list(known)
             action = left.pop(draw.whole(len(left)))
             right, pace = draw.chance(0.5), draw.uniform(0.8, 1.5)
+            if action == "reach":
+                right = reach_right
             doings.append(Doing(time, action, right, pace))
             if action == "fall":
                 time += FALL_S
                 doings.append(Doing(time, "lie", right, pace))
-            time += draw.uniform(1.8, 4.0)
+                if draw.chance(LONG_LIE):
+                    time += draw.uniform(10.0, 12.0)
+            time += draw.uniform(1.8, 4.0) + LONGER_S.get(action, 0.0)
             if action == "fall" or draw.chance(0.5):
                 doings.append(Doing(time, "stand", right, pace))
                 time += draw.uniform(1.0, 2.0)
         return doings
 
+    @property
+    def layout(self) -> Layout:
+        """The walls that people point at, and what they reach into."""
+        width, height = (float(v) for v in self.size)
+        top, bottom, inner = 0.1 * height, 0.8 * height, 0.09 * width
+        zones = {
+            "left": [(0.0, top), (inner, top), (inner, bottom), (0.0, bottom)],
+            "right": [
+                (width - inner, top), (width, top), (width, bottom), (width - inner, bottom),
+            ],
+        }  # fmt: skip
+        for athlete in self.athletes:
+            side = 1.0 if athlete.guard_right else -1.0
+            corners = [(0.27, 0.7), (0.45, 0.7), (0.45, 0.5), (0.27, 0.5)]
+            x, y = athlete.place
+            tall = athlete.height
+            world = [(x + side * a * tall, y - 0.06 * tall, z * tall) for a, z in corners]
+            pixels = np.round(self.camera.project(np.array(world))[0], 1)
+            zones[f"guard_{athlete.id}"] = [(float(a), float(b)) for a, b in pixels]
+        return Layout(self.size, zones=zones)
+
     def doing(self, athlete: Athlete, time: float) -> Tuple[Doing, Doing]:
         """What somebody does at a time, and what they did before that."""
-        at = 0
-        while at + 1 < len(athlete.doings) and athlete.doings[at + 1].start <= time:
-            at += 1
+        at = max(bisect.bisect_right(self._starts[athlete.id - 1], time) - 1, 0)
         return athlete.doings[at], athlete.doings[max(at - 1, 0)]
+
+    def keypoints(self, times: Sequence[float]) -> np.ndarray:
+        """COCO's points of everybody at some times, far faster than `truth`.
+
+        Returns:
+            `(times, people, 17, 3)` float64: x, y in pixels and 1, or 0 beside the picture. What
+            hides a point is not told.
+        """
+        joints = self._joints([(a, t) for t in times for a in self.athletes])[0]
+        pixels = self.camera.project(joints[:, :17])[0]
+        within = ((pixels >= 0) & (pixels < self.size)).all(axis=2, keepdims=True)
+        points = np.concatenate((np.round(pixels, 3), within), axis=2)
+        return points.reshape(len(times), len(self.athletes), 17, 3)
 
     def render(self, index: int, camera: str = "camera") -> Tuple[Frame, Truth]:
         """One frame and the truth about it."""
@@ -275,13 +186,6 @@ class Gym(Scene):
         cv2 = load_cv2()
         seats = []
         for athlete in self.athletes:
-            plain = Looks(self.seed, 100 + athlete.id, athlete.height, bags=False)
-            loaded = copy.copy(plain)
-            loaded.body, loaded.radii = plain.body.copy(), plain.radii.copy()
-            loaded.body[COLUMN["bag_kind"]] = LOAD
-            loaded.radii[PART["bag"]] = (0.07, 0.07)
-            plain.body[COLUMN["bag_kind"]] = NO_BAG
-            self._looks.append((plain, loaded))
             if athlete.seat:
                 x = athlete.place[0] - 0.28 * athlete.height * athlete.facing[0]
                 y = athlete.place[1] - 0.28 * athlete.height * athlete.facing[1]
@@ -292,7 +196,22 @@ class Gym(Scene):
             cv2, self.camera, backdrop, self.seed, (0.05, 0.0, 0.3), self._sensor.soft
         )
 
-    def _row(self, athlete: Athlete, time: float) -> np.ndarray:
+    def _dressed(self, athlete: Athlete) -> Tuple[Looks, Looks]:
+        """How somebody looks with empty hands, and with a load in them."""
+        plain = Looks(self.seed, 100 + athlete.id, athlete.height, bags=False)
+        loaded = copy.copy(plain)
+        loaded.body, loaded.radii = plain.body.copy(), plain.radii.copy()
+        loaded.body[COLUMN["bag_kind"]] = LOAD
+        loaded.radii[PART["bag"]] = (0.07, 0.07)
+        plain.body[COLUMN["bag_kind"]] = NO_BAG
+        return plain, loaded
+
+    def _look_of(self, athlete: Athlete, time: float) -> Looks:
+        loaded = self.doing(athlete, time)[0].action.startswith("lift")
+        return self._looks[athlete.id - 1][loaded]
+
+    def _row(self, athlete: Athlete, time: float) -> Tuple[np.ndarray, Tuple[float, float]]:
+        """A pose as one row of numbers, and which way it faces."""
         now, before = self.doing(athlete, time)
         since = time - now.start
         change = FALL_S if now.action in ("fall", "lie") else CHANGE_S
@@ -300,26 +219,36 @@ class Gym(Scene):
         share = share * share if now.action == "fall" else share * share * (3 - 2 * share)
         one = action_pose(before, time - before.start, athlete.seat)
         two = action_pose(now, since, athlete.seat)
-        return one + share * (two - one)
+        ways = [CAMERA if d.action in SIGNS else athlete.facing for d in (before, now)]
+        facing = ways[1]
+        if ways[0] != ways[1] and share < 1:
+            # Signs are given to the camera: one turns to it, the shorter way round.
+            first, last = (math.atan2(way[0], -way[1]) for way in ways)
+            turn = (last - first + math.pi) % (2 * math.pi) - math.pi
+            angle = first + share * turn
+            facing = (math.sin(angle), -math.cos(angle))
+        return one + share * (two - one), facing
+
+    def _joints(self, moments: Sequence[Tuple[Athlete, float]]) -> Tuple[np.ndarray, ...]:
+        """Joints in metres, directions faced, and how far each body has fallen."""
+        rows, facing = zip(*(self._row(athlete, time) for athlete, time in moments))
+        table, ways = np.array(rows), np.array(facing)
+        bodies = np.array([self._look_of(athlete, time).body for athlete, time in moments])
+        places = np.array([athlete.place for athlete, _ in moments])
+        pose = pose_of(table, places, ways, bodies[:, 0])
+        return skeleton(pose, bodies), ways, table[:, 27]
 
     def _look(self, index: int, picture: bool) -> Tuple[Seen, Truth]:
         self._open()
         time = self.time(index)
         acts = [self.doing(a, time)[0].action for a in self.athletes]
-        looks = [pair[act == "lift"] for pair, act in zip(self._looks, acts)]
-        bodies = np.array([look.body for look in looks])
+        looks = [self._look_of(athlete, time) for athlete in self.athletes]
         places = np.array([a.place for a in self.athletes])
-        facing = np.array([a.facing for a in self.athletes])
-        height = bodies[:, 0]
-
-        def joints(moment: float) -> Tuple[np.ndarray, np.ndarray]:
-            rows = np.array([self._row(a, moment) for a in self.athletes])
-            return skeleton(_pose_of(rows, places, facing, height), bodies), rows[:, 27]
-
-        now, tilt = joints(time)
+        now, facing, tilt = self._joints([(a, time) for a in self.athletes])
         motion = np.zeros((len(looks), 2))
         if picture:
-            past, _ = joints(time - self._sensor.exposure)
+            moment = time - self._sensor.exposure
+            past = self._joints([(a, moment) for a in self.athletes])[0]
             one, two = self.camera.project(now)[0], self.camera.project(past)[0]
             motion = (one[:, 5:17] - two[:, 5:17]).mean(axis=1)
         seen = self._stage.show(

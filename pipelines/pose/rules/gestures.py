@@ -1,0 +1,225 @@
+"""Signs that people give with their arms."""
+
+from typing import Dict, Sequence
+
+from ..angles import angle, distance, from_down, known, turns
+from ..areas import Areas
+from ..bodies import SHOULDERS, Body
+from .base import HeldRule, Memory, Reading
+
+SIDES = ("left", "right")
+OTHER = {"left": "right", "right": "left"}
+
+
+def _limit(found: bool, begin: float, end: float) -> float:
+    """Hysteresis: the limit to be found, and the one to stay so."""
+    return end if found else begin
+
+
+def _standing(body: Body) -> bool:
+    """Whether the torso is upright; yes where it is not seen."""
+    return not body.torso < 0.6
+
+
+def _raised(body: Body, side: str) -> float:
+    """How far the wrist is above the face; a fallback to the shoulders where that is hidden."""
+    wrist = f"{side}_wrist"
+    over = body.above(wrist, "face")
+    return over if known(over) else body.above(wrist, "shoulders") - 0.1
+
+
+def _swing(body: Body, side: str, seconds: float) -> float:
+    there = [v for v in body.swings(side, seconds) if v == v]
+    return max(there) - min(there) if there else 0.0
+
+
+class HandRaised(HeldRule, frozen=True, forbid_unknown_fields=True):
+    """One hand is held above the face, and does not wave.
+
+    Attributes:
+        above: Heights that the wrist must be above the face.
+        still: Heights that the wrist may swing, from elbow to elbow.
+        still_s: Over how long that is looked at.
+    """
+
+    above: float = 0.03
+    still: float = 0.065
+    still_s: float = 0.7
+
+    def read(self, body: Body, found: Dict[str, bool], memory: Memory) -> Dict[str, Reading]:
+        """By side."""
+        readings = {}
+        for side in SIDES:
+            limit = _limit(found.get(side, False), self.above, self.above - 0.04)
+            own, other = _raised(body, side), _raised(body, OTHER[side])
+            swing = _swing(body, side, self.still_s)
+            holds = None
+            if own < limit or not _standing(body):
+                holds = False
+            elif known(own, other):
+                holds = other < 0.0 and swing < self.still
+            readings[side] = Reading(
+                holds,
+                {"above": own, "other": other, "swing": swing},
+                {"above": limit, "other": 0.0, "swing": self.still},
+                (f"{side}_wrist", f"{OTHER[side]}_wrist", "face"),
+                {"side": side},
+            )
+        return readings
+
+
+class HandsUp(HeldRule, frozen=True, forbid_unknown_fields=True):
+    """Both hands are above the face.
+
+    Attributes:
+        above: Heights that both wrists must be above the face.
+    """
+
+    above: float = 0.03
+
+    def read(self, body: Body, found: Dict[str, bool], memory: Memory) -> Dict[str, Reading]:
+        """One key."""
+        limit = _limit(found.get("", False), self.above, self.above - 0.04)
+        both = [_raised(body, side) for side in SIDES]
+        holds = None
+        if min(both) < limit or max(both) < limit or not _standing(body):
+            holds = False
+        elif known(*both):
+            holds = True
+        values = {"left": both[0], "right": both[1]}
+        limits = {"left": limit, "right": limit}
+        return {"": Reading(holds, values, limits, ("left_wrist", "right_wrist", "face"))}
+
+
+class Wave(HeldRule, frozen=True, forbid_unknown_fields=True):
+    """A raised forearm goes to and fro.
+
+    Attributes:
+        swing: Heights that each stroke of the wrist must have, seen from the elbow.
+        turns: How often it must have turned back.
+        within_s: In how many seconds.
+    """
+
+    after_s: float = 0.1
+    release_s: float = 0.7
+    swing: float = 0.05
+    turns: int = 2
+    within_s: float = 1.4
+
+    def read(self, body: Body, found: Dict[str, bool], memory: Memory) -> Dict[str, Reading]:
+        """By side."""
+        readings = {}
+        for side in SIDES:
+            wrist, elbow = f"{side}_wrist", f"{side}_elbow"
+            lifted = min(body.above(wrist, elbow), body.above(wrist, "shoulders"))
+            since = f"up_{side}"
+            holds, count = None, 0
+            if lifted < 0.04 or not _standing(body):
+                holds = False
+                memory.pop(since, None)
+            elif known(lifted):
+                # What the wrist did on its way up is no stroke.
+                began = memory.setdefault(since, body.time)
+                course = body.swings(side, min(self.within_s, body.time - began + 1e-6))
+                count = len(turns(course, self.swing))
+                holds = count >= _limit(found.get(side, False), self.turns, 1)
+            readings[side] = Reading(
+                holds,
+                {"turns": float(count), "swing": _swing(body, side, self.within_s)},
+                {"turns": float(self.turns), "swing": self.swing},
+                (wrist, elbow, "shoulders"),
+                {"side": side},
+            )
+        return readings
+
+
+class CrossedArms(HeldRule, frozen=True, forbid_unknown_fields=True):
+    """Both wrists are before the chest, each on the other's side. Not to be seen from the side.
+
+    Attributes:
+        past: Heights that each wrist must be past the middle.
+    """
+
+    after_s: float = 0.4
+    past: float = 0.02
+
+    def read(self, body: Body, found: Dict[str, bool], memory: Memory) -> Dict[str, Reading]:
+        """One key."""
+        limit = _limit(found.get("", False), self.past, self.past - 0.03)
+        left, right = body["left_shoulder"], body["right_shoulder"]
+        wide = distance(left, right)
+        names = ("left_wrist", "right_wrist", "left_shoulder", "right_shoulder")
+        if not known(wide):
+            return {"": Reading(None, keypoints=names)}
+        past, drop = [], []
+        for side, sign in (("left", -1.0), ("right", 1.0)):
+            wrist = body[f"{side}_wrist"]
+            x, y = wrist[0] - 0.5 * (left[0] + right[0]), wrist[1] - 0.5 * (left[1] + right[1])
+            across = (left[0] - right[0]) / max(wide, 1e-6), (left[1] - right[1]) / max(wide, 1e-6)
+            past.append(sign * (x * across[0] + y * across[1]))
+            drop.append(-y)
+        values = {"left": past[0], "right": past[1], "wide": wide}
+        limits = {"left": limit, "right": limit, "wide": 0.4 * SHOULDERS}
+        holds = None
+        if wide < limits["wide"] or not _standing(body):
+            holds = False
+        elif known(*past, *drop):
+            chest = all(-0.03 < d < 0.26 for d in drop)
+            holds = chest and min(past) > limit
+        elif min(past) < limit or max(past) < limit:
+            holds = False
+        return {"": Reading(holds, values, limits, names)}
+
+
+class Pointing(HeldRule, frozen=True, forbid_unknown_fields=True):
+    """One arm is stretched out across the picture, the other is not.
+
+    Attributes:
+        least: Degrees from hanging down from which on an arm is out.
+        most: Degrees up to which it is.
+        straight: Degrees at the elbow from which on it is straight.
+        zones: Set from the config: what may be pointed at.
+    """
+
+    after_s: float = 0.4
+    least: float = 64.0
+    most: float = 120.0
+    straight: float = 148.0
+    zones: Areas = Areas()
+
+    def read(self, body: Body, found: Dict[str, bool], memory: Memory) -> Dict[str, Reading]:
+        """By side and zone."""
+        readings = {}
+        for side in SIDES:
+            held = any(key.startswith(side) and on for key, on in found.items())
+            out, length, elbow = _arm(body, side)
+            other, other_length, _ = _arm(body, OTHER[side])
+            low = _limit(held, self.least, self.least - 8)
+            high = _limit(held, self.most, self.most + 8)
+            straight = _limit(held, self.straight, self.straight - 12)
+            holds, zone = None, None
+            idle = other < 45 or other_length < 0.17 or other > 135
+            if not _standing(body):
+                holds = False
+            elif known(out, elbow, other):
+                holds = low < out < high and elbow > straight and length > 0.2 and idle
+            elif out < low or out > high or length < 0.2:
+                holds = False
+            if holds:
+                start = body.pixels(f"{side}_shoulder")
+                zone = self.zones.along(start, body.pixels(f"{side}_wrist"))
+            readings[f"{side} {zone or ''}"] = Reading(
+                holds,
+                {"degrees": out, "elbow": elbow, "length": length},
+                {"degrees": low, "elbow": straight, "length": 0.2},
+                (f"{side}_shoulder", f"{side}_elbow", f"{side}_wrist"),
+                {"side": side, "zone": zone},
+            )
+        return readings
+
+
+def _arm(body: Body, side: str) -> Sequence[float]:
+    """Degrees from hanging down, heights from shoulder to wrist, degrees at the elbow."""
+    shoulder, wrist = body[f"{side}_shoulder"], body[f"{side}_wrist"]
+    elbow = angle(shoulder, body[f"{side}_elbow"], wrist)
+    return from_down(shoulder, wrist), distance(shoulder, wrist), elbow

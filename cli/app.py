@@ -21,6 +21,11 @@ COMMANDS: Dict[str, str] = {
     "lint": "What keeps a quantised model from being a good INT8 engine.",
     "build": "An engine for the machine that will run it, or its plan.",
     "profile": "How fast and how right: measured here, estimated for every Jetson.",
+    "bundle": "A config with everything it needs, in one signed file.",
+    "install": "A bundle becomes the release that runs, or nothing changes.",
+    "rollback": "The last good release runs again.",
+    "keys": "Who signs bundles, and whose bundles a device takes.",
+    "secret": "Passwords of cameras, kept on the device and nowhere else.",
     "doctor": "What this machine is, what it lacks, what to do about it.",
 }
 

@@ -7,7 +7,8 @@
     ├── SourceError             a camera, video or folder that gives no frames
     ├── ModelError              a model that cannot be loaded, recognised or run
     ├── DataError               detections, boxes or images that make no sense
-    └── StorageError            a folder or database that cannot be written or read
+    ├── StorageError            a folder or database that cannot be written or read
+    └── ReleaseError            a bundle that is refused, or a release that cannot be run
 
 Every error says what is wrong, what was got, what was expected and what to do about it.
 """
@@ -94,6 +95,10 @@ class DataError(EdgelaneError, ValueError):
 
 class StorageError(EdgelaneError):
     """A folder, file or database cannot be written or read."""
+
+
+class ReleaseError(EdgelaneError):
+    """A bundle is refused, or a release cannot be run."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

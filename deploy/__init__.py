@@ -4,3 +4,40 @@ In comes a config with its models; out comes a device that runs them, whole and 
 with what it ran before. Nothing here counts or sees: the golden clip is replayed by `runtime` and
 `pipelines`.
 """
+
+from .bundle import Bundled, Recording, make_bundle, read_bundle
+from .contents import pictures
+from .install import Installed, install
+from .keys import new_key, read_key, read_public, write_key
+from .layout import Layout, Release
+from .probation import Limits, Probation, Sample, Verdict, probation
+from .releases import RolledBack, mark_good, rollback, running
+from .trust import Trust, change_trust, read_trust
+
+__all__ = [
+    "Bundled",
+    "Installed",
+    "Layout",
+    "Limits",
+    "Probation",
+    "Recording",
+    "Release",
+    "RolledBack",
+    "Sample",
+    "Trust",
+    "Verdict",
+    "change_trust",
+    "install",
+    "make_bundle",
+    "mark_good",
+    "new_key",
+    "pictures",
+    "probation",
+    "read_bundle",
+    "read_key",
+    "read_public",
+    "read_trust",
+    "rollback",
+    "running",
+    "write_key",
+]

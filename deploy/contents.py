@@ -1,0 +1,195 @@
+"""What belongs to a config: itself, models with their weights and caches, modules, wheels."""
+
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence, Union
+
+from ..core import ConfigError, DataError, UsageError
+from ..runtime.config import load_config, resolve_path
+from ..runtime.engines import read_graph
+from ..runtime.registry import resolve_model
+from .manifest import CONFIG
+from .secrecy import refuse_passwords
+
+PathLike = Union[str, "os.PathLike[str]"]
+
+
+class Contents:
+    """The files of a bundle to be.
+
+    Attributes:
+        files: Where each comes from, by its path in the bundle.
+        models: Fields of `manifest.Model`.
+        wheels: Paths in the bundle.
+    """
+
+    def __init__(self) -> None:
+        self.files: Dict[str, Union[bytes, Path]] = {}
+        self.models: List[Dict[str, Any]] = []
+        self.wheels: List[str] = []
+
+    def write(self, folder: Path) -> None:
+        """Put all of them below a folder."""
+        for place, content in list(self.files.items()):
+            if isinstance(content, bytes):
+                self.add_bytes(folder, place, content)
+            else:
+                self.add_file(folder, place, content)
+
+    def add_bytes(self, folder: Path, place: str, content: bytes) -> None:
+        """A file more, from its content."""
+        self.files[place] = content
+        path = folder / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+    def add_text(self, folder: Path, place: str, text: str) -> None:
+        """A file more, from its text."""
+        self.add_bytes(folder, place, text.encode("utf-8"))
+
+    def add_file(self, folder: Path, place: str, source: Path) -> None:
+        """A file more, copied.
+
+        Raises:
+            DataError: It cannot be read.
+        """
+        self.files[place] = source
+        path = folder / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            shutil.copyfile(str(source), str(path))
+        except OSError as error:
+            raise DataError(f"{source} cannot be read", got=error.strerror) from None
+
+
+def gather(
+    config: PathLike,
+    model: Optional[PathLike],
+    variants: Sequence[PathLike],
+    calibration: Optional[PathLike],
+    wheels: Sequence[PathLike],
+) -> Contents:
+    """Find what a bundle has to hold; arguments as in `make_bundle`.
+
+    The config in the bundle is written anew, with its models where the bundle has them.
+
+    Raises:
+        ConfigError: The config is wrong, holds a password, or names what cannot be packed.
+        EdgelaneError: A file is missing or is not what it should be.
+    """
+    from ruamel.yaml import YAML
+
+    checked = load_config(config)
+    text = Path(config).read_text(encoding="utf-8")
+    data = YAML(typ="safe", pure=True).load(text)
+    refuse_passwords(data, text)
+    contents = Contents()
+    if model is None and checked.model is None:
+        raise ConfigError("the config names no model", remedy="add `model: …`, or give --model")
+    main = (
+        resolve_model(os.fspath(model))
+        if model is not None
+        else resolve_model(str(checked.model), checked.folder)
+    )
+    data["model"] = _add_model(contents, "detector", "models/detector", Path(main), calibration)
+    if checked.second is not None:
+        second = Path(resolve_model(checked.second, checked.folder))
+        data["second"] = _add_model(contents, "second", "models/second", second, None)
+    for number, variant in enumerate(variants):
+        _add_model(contents, "variant", f"models/variant-{number}", Path(variant), None)
+    for name in _modules(data):
+        _add_module(contents, name, checked.folder)
+    for wheel in wheels:
+        path = Path(wheel)
+        if path.suffix != ".whl":
+            raise UsageError(f"{path} is no wheel", expected="a .whl file")
+        contents.wheels.append(f"wheels/{path.name}")
+        contents.files[contents.wheels[-1]] = path
+    contents.files[CONFIG] = _config_text(data)
+    return contents
+
+
+def _config_text(data: Dict[str, Any]) -> bytes:
+    """The config as JSON, which YAML 1.2 includes, so that its bytes depend on nothing else."""
+    try:
+        text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ConfigError("the config holds what is neither text nor number", got=error) from None
+    return text.encode("utf-8") + b"\n"
+
+
+def _add_model(
+    contents: Contents, role: str, folder: str, path: Path, calibration: Optional[PathLike]
+) -> str:
+    """Add a model with its external weights and its calibration cache; its path in the bundle."""
+    facts = read_graph(path)
+    place = f"{folder}/{_plain(path.name)}"
+    contents.files[place] = path
+    for name in facts.external:
+        contents.files[f"{folder}/{name}"] = path.parent / name
+    cache = Path(calibration) if calibration is not None else path.with_suffix(".calib")
+    kept = None
+    if calibration is not None or cache.is_file():
+        kept = f"{folder}/{_plain(cache.name)}"
+        contents.files[kept] = cache
+    precision = "int8" if facts.quantized else "fp16" if facts.half else "fp32"
+    contents.models.append(
+        {"path": place, "role": role, "precision": precision, "calibration": kept}
+    )
+    return place
+
+
+def _plain(name: str) -> str:
+    """A file's name as a bundle may hold it."""
+    return re.sub(r"[^A-Za-z0-9._+-]", "_", name).lstrip(".+-")[-60:] or "model.onnx"
+
+
+def _modules(data: Dict[str, Any]) -> List[str]:
+    """Names of the user's own modules, `module:name`, that a config extends edgelane by."""
+    cameras = data.get("cameras") or {}
+    values = [data.get("pipeline"), data.get("decoder"), data.get("source")]
+    values += [c.get("source") for c in cameras.values() if isinstance(c, dict)]
+    rules = data.get("rules")
+    values += rules if isinstance(rules, list) else []
+    pattern = re.compile(r"([A-Za-z_][\w.]*):[A-Za-z_]\w*(\?|\Z)")
+    found = (pattern.match(value) for value in values if isinstance(value, str))
+    return sorted({match.group(1) for match in found if match and match.group(1) != "secret"})
+
+
+def _add_module(contents: Contents, name: str, folder: Path) -> None:
+    """Add a module that lies beside the config."""
+    top = name.split(".")[0]
+    file = Path(resolve_path(f"{top}.py", folder))
+    package = Path(resolve_path(top, folder))
+    if file.is_file():
+        contents.files[f"{top}.py"] = file
+    elif (package / "__init__.py").is_file():
+        for path in sorted(package.rglob("*.py")):
+            contents.files[f"{top}/{path.relative_to(package).as_posix()}"] = path
+    else:
+        raise ConfigError(
+            f"the module {name!r} cannot be packed",
+            expected=f"{top}.py beside the config",
+            remedy="copy it there, or bring it as a wheel",
+        )
+
+
+def pictures(folder: PathLike) -> List[Path]:
+    """The pictures of a folder, in the order of their names.
+
+    Raises:
+        DataError: It is no folder, or holds none.
+    """
+    from ..runtime.sources.file import IMAGES, natural
+
+    place = Path(folder)
+    try:
+        found = [p for p in place.iterdir() if p.suffix.lower() in IMAGES and p.is_file()]
+    except OSError as error:
+        raise DataError(f"{place} cannot be read as a folder", got=error.strerror) from None
+    if not found:
+        raise DataError(f"there are no pictures in {place}", expected=", ".join(IMAGES))
+    return sorted(found, key=lambda path: natural(path.name))

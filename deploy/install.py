@@ -1,0 +1,319 @@
+"""A bundle becomes a release on a device: verified, put beside the others, proved, switched to."""
+
+import hashlib
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import BinaryIO, Callable, Iterator, List, NamedTuple, Optional
+
+from ..core import DEVICES, ReleaseError, StorageError, find_device
+from ..runtime.jetson import detect
+from ..runtime.loop import Clock
+from . import manifest as manifests
+from .archive import Member
+from .bundle import Opened, open_bundle, open_file
+from .files import Files, make_folder, put, storage
+from .golden import Tested, check_release
+from .keys import parse_public
+from .layout import COMPLETE, Layout, PathLike, Release, State, sha256
+from .manifest import Manifest
+from .releases import prune, remove, sweep, switch
+from .trust import read_trust, write_trust
+
+EARLIEST = 1_735_689_600.0
+"""1 January 2025: a clock before this was never set."""
+_BACK_S = 86400.0  # a clock may go back by a day, e.g. when it is set by the network
+_SPARE = 16 << 20
+
+SelfTest = Callable[[Path, Manifest], Tested]
+
+
+class Installed(NamedTuple):
+    """A release that runs.
+
+    Attributes:
+        release: Its id.
+        version: Its version.
+        before: Id of the release that ran before, or None.
+        unchanged: Whether it ran already, and nothing was done.
+        tested: How it answered the golden clip; None where nothing was done.
+        pruned: Ids of old releases that are gone.
+    """
+
+    release: str
+    version: int
+    before: Optional[str]
+    unchanged: bool
+    tested: Optional[Tested]
+    pruned: List[str]
+
+
+def install(
+    bundle: PathLike,
+    root: PathLike = "/",
+    *,
+    signature: Optional[PathLike] = None,
+    downgrade: bool = False,
+    ignore_expiry: bool = False,
+    device: Optional[str] = None,
+    probation: bool = False,
+    keep: int = 3,
+    files: Optional[Files] = None,
+    clock: Optional[Clock] = None,
+    test: SelfTest = check_release,
+) -> Installed:
+    """Install a bundle, or leave everything as it was.
+
+    Args:
+        bundle: The bundle.
+        root: The device's root: `/`, or a folder that stands for a whole device.
+        signature: Its `.minisig` file; beside it unless given.
+        downgrade: Take an older version than the one that runs.
+        ignore_expiry: Take it whatever the clock says.
+        device: What the machine is, where it cannot tell or an image is prepared for another.
+        probation: Let the release count as good only after `probation` has watched it.
+        keep: How many releases to keep.
+        files: What changes the disk.
+        clock: What tells the time.
+        test: What makes the release prove itself.
+
+    Returns:
+        What runs now.
+
+    Raises:
+        ReleaseError: The bundle is refused, fails its golden clip, or another installation is at
+            work. What ran before still runs.
+        StorageError: The disk is full or cannot be written; likewise.
+        EdgelaneError: The release cannot be run; likewise.
+    """
+    layout = Layout(root, files)
+    where = os.fspath(bundle)
+    now = (clock or Clock()).time()
+    with open_file(bundle) as file:
+        opened = open_bundle(file, read_trust(root), signature, where)
+        made = opened.manifest
+        _check_device(made, root, device)
+        _check_expiry(made, now, layout.read_state(), ignore_expiry)
+        _check_version(layout, opened, downgrade)
+        with layout.locked():
+            # Another installation may have come first.
+            current = _check_version(layout, opened, downgrade)
+            state = layout.read_state()
+            sweep(layout)
+            if current is not None and _is(current, opened):
+                current.check()
+                _change_trust(layout, made)
+                return Installed(current.id, made.version, current.id, True, None, [])
+            release = _stage(layout, file, opened)
+            try:
+                tested = test(release.folder, made)
+                with storage(f"release {release.id}"):
+                    _complete(layout, release, opened)
+            except BaseException:
+                _discard(layout, release)
+                raise
+            _change_trust(layout, made)
+            _remember(layout, state, release, current, probation, now)
+            switch(layout, release)
+            pruned = prune(layout, state, max(keep, 1))
+            state.order = [name for name in state.order if name not in pruned]
+            state.good = [name for name in state.good if name not in pruned]
+            layout.write_state(state)
+    before = current.id if current is not None else None
+    return Installed(release.id, made.version, before, False, tested, pruned)
+
+
+def release_id(opened: Opened) -> str:
+    """The name of a bundle's release: what it is, and what is in it."""
+    made = opened.manifest
+    return f"{made.name}-{made.version}-{sha256(opened.data)[:12]}"
+
+
+def _is(release: Release, opened: Opened) -> bool:
+    return release.id == release_id(opened)
+
+
+def _check_device(made: Manifest, root: PathLike, device: Optional[str]) -> None:
+    if not made.devices:
+        return
+    if device is not None:
+        here = find_device(device)
+    else:
+        machine = detect(os.fspath(root))
+        here = machine.device if machine is not None else None
+    if here is None:
+        raise ReleaseError(
+            f"the bundle is for {', '.join(made.devices)}",
+            got="a machine that is no Jetson",
+            remedy="say what it is with --device, or make a bundle for any device",
+        )
+    # A Super mode is the same module with other clocks.
+    names = {here.name, here.super_of}
+    if not names & {n for d in made.devices for n in (d, _base(d)) if n}:
+        raise ReleaseError(f"the bundle is for {', '.join(made.devices)}", got=here.name)
+
+
+def _base(name: str) -> Optional[str]:
+    return DEVICES[name].super_of if name in DEVICES else None
+
+
+def _check_expiry(made: Manifest, now: float, state: State, ignore: bool) -> None:
+    if made.expires is None or ignore:
+        return
+    if now < max(EARLIEST, state.seen - _BACK_S):
+        raise ReleaseError(
+            f"the bundle expires on {made.expires}, and this machine's clock is wrong",
+            got=_day(now),
+            expected=f"{_day(max(EARLIEST, state.seen))} or later",
+            remedy="set the clock (timedatectl), or give --ignore-expiry",
+        )
+    if now >= manifests.last_moment(made.expires):
+        raise ReleaseError(
+            f"the bundle has expired on {made.expires}",
+            got=f"{_day(now)} on this machine's clock",
+            remedy="make a new one, or give --ignore-expiry",
+        )
+
+
+def _day(moment: float) -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime(max(moment, 0)))
+
+
+def _check_version(layout: Layout, opened: Opened, downgrade: bool) -> Optional[Release]:
+    """The release that runs, if the bundle may follow it."""
+    current = layout.current()
+    if current is None or _is(current, opened):
+        return current
+    try:
+        version = current.manifest.version
+    except ReleaseError:
+        return current  # what is damaged may be replaced by anything signed
+    mine = opened.manifest.version
+    if mine > version or downgrade:
+        return current
+    if mine == version:
+        raise ReleaseError(
+            f"version {version} runs here already, with other content",
+            remedy="give the new bundle a higher version",
+        )
+    raise ReleaseError(
+        f"the bundle is older than what runs here, version {version}",
+        got=f"version {mine}",
+        remedy="give --downgrade if that is meant, or use edgelane rollback",
+    )
+
+
+def _stage(layout: Layout, file: BinaryIO, opened: Opened) -> Release:
+    """The bundle's files at their final place, synced, without the mark that makes them count."""
+    release = Release(layout.releases / release_id(opened))
+    if release.folder.exists():
+        # It was installed before, and ran until something else was installed or rolled back to.
+        try:
+            release.check()
+            return release
+        except ReleaseError:
+            remove(layout, release)
+    needed = sum(m.size for m in opened.members) + _SPARE
+    with storage(f"release {release.id}"):
+        free = shutil.disk_usage(str(layout.releases)).free
+    if free < needed:
+        raise StorageError(
+            f"the disk of {layout.releases} is too full for this release",
+            got=f"{free / 1e6:.0f} MB free",
+            expected=f"{needed / 1e6:.0f} MB",
+            remedy="free some space",
+        )
+    try:
+        with storage(f"release {release.id}"):
+            _extract(layout.files, file, opened, release.folder)
+            layout.files.sync(layout.releases)
+    except BaseException:
+        _discard(layout, release)
+        raise
+    return release
+
+
+def _extract(files: Files, file: BinaryIO, opened: Opened, folder: Path) -> None:
+    """Write the members below a folder that is new, and sync all of it.
+
+    Names were checked with the manifest, and a file is only ever made, never opened, so nothing
+    can be written elsewhere.
+    """
+    files.mkdir(folder)
+    wanted = {f.path: f.sha256 for f in opened.manifest.files}
+    folders = {folder}
+    put(files, folder / manifests.NAME, opened.data)
+    for member in opened.members:
+        path = folder / member.name
+        make_folder(files, path.parent)
+        folders.add(path.parent)
+        files.create(path, _content(file, member, wanted[member.name]))
+        files.sync(path)
+    for place in sorted(folders):
+        files.sync(place)
+
+
+def _content(file: BinaryIO, member: Member, digest: str) -> Iterator[bytes]:
+    """A member's bytes.
+
+    Raises:
+        ReleaseError: They are not those that were signed.
+    """
+    made, left = hashlib.sha256(), member.size
+    file.seek(member.start)
+    while left:
+        block = file.read(min(left, 1 << 20))
+        if not block:
+            break
+        made.update(block)
+        left -= len(block)
+        yield block
+    if left or made.hexdigest() != digest:
+        raise ReleaseError(f"{member.name} in the bundle is not what its manifest says")
+
+
+def _complete(layout: Layout, release: Release, opened: Opened) -> None:
+    """The mark that makes a release count; what the self-test left is synced by then."""
+    if not release.complete:
+        put(layout.files, release.folder / COMPLETE, sha256(opened.data).encode() + b"\n")
+
+
+def _discard(layout: Layout, release: Release) -> None:
+    """Take away what cannot be used, as far as the disk lets us; the next one sweeps the rest."""
+    current = layout.current()
+    try:
+        if release.folder.exists() and (current is None or current.id != release.id):
+            remove(layout, release)
+    except StorageError:
+        pass
+
+
+def _change_trust(layout: Layout, made: Manifest) -> None:
+    """Trust and revoke as the bundle says: it was signed by a key that is trusted itself."""
+    before = read_trust(layout.root)
+    added = [parse_public(text) for text in made.keys.trust]
+    after = before.changed(added, made.keys.revoke)
+    if after != before:
+        write_trust(layout, after)
+
+
+def _remember(
+    layout: Layout,
+    state: State,
+    release: Release,
+    current: Optional[Release],
+    probation: bool,
+    now: float,
+) -> None:
+    """Write down what is about to run, before it does."""
+    state.order = [name for name in state.order if name != release.id] + [release.id]
+    if current is not None and current.id not in state.order:
+        state.order.insert(0, current.id)
+    state.good = [name for name in state.good if name != release.id]
+    state.probation, state.starts = (release.id if probation else None), 0
+    if not probation:
+        state.good.append(release.id)
+    if now >= EARLIEST:
+        state.seen = max(state.seen, now)
+    layout.write_state(state)

@@ -9,6 +9,9 @@ from .rows import title
 
 Row = Dict[str, Any]
 
+TIE = 0.002
+"""Difference of a metric that is none: the better of two is then the faster."""
+
 
 @dataclass(frozen=True)
 class Budget:
@@ -59,7 +62,9 @@ def mark_front(rows: Sequence[Row]) -> None:
         row["front"] = row["energy_front"] = None
     for group in by_device(rows).values():
         for cost, name in (("ms", "front"), ("energy_mj", "energy_front")):
-            known = [r for r in group if r.get(cost) and r.get("accuracy") is not None]
+            known = [
+                r for r in group if r.get(cost) and r.get("accuracy") is not None and _as_said(r)
+            ]
             for row in known:
                 row[name] = not any(
                     o[cost] <= row[cost]
@@ -68,6 +73,11 @@ def mark_front(rows: Sequence[Row]) -> None:
                     for o in known
                     if _comparable(o, row)
                 )
+
+
+def _as_said(row: Row) -> bool:
+    """Whether it would run in its precision: a Nano has no INT8, and would run it in FP16."""
+    return row.get("runs_as") in (None, row.get("precision"))
 
 
 def _comparable(one: Row, two: Row) -> bool:
@@ -95,7 +105,9 @@ def answers(rows: Sequence[Row], budget: Budget) -> List[Dict[str, Any]]:
     for device, group in by_device(rows).items():
         # What was measured on a device is better than what was estimated for it.
         measured = [r for r in group if r["kind"] == "measured"]
-        found.append(_answer(device, measured or group, budget))
+        options = measured or [r for r in group if _as_said(r)]
+        if options:
+            found.append(_answer(device, options, budget))
     return found
 
 
@@ -115,16 +127,12 @@ def _answer(device: str, rows: List[Row], budget: Budget) -> Dict[str, Any]:
     fitting = [r for r in rows if _fits(r, budget, best)]
     if not fitting:
         return {"device": device, "text": _none(where, rows, budget), "row": None}
-    if budget and budget.fps is None and budget.ms is None:
-        chosen = min(fitting, key=lambda r: r["ms"])
-    elif judged:
-        chosen = max(
-            (r for r in fitting if r.get("accuracy") is not None) if best else fitting,
-            key=lambda r: (round(r["accuracy"], 3), -r["ms"]),
-            default=min(fitting, key=lambda r: r["ms"]),
-        )
-    else:
-        chosen = min(fitting, key=lambda r: r["ms"])
+    known = [r for r in fitting if r.get("accuracy") is not None]
+    if known and (not budget or budget.fps is not None or budget.ms is not None):
+        # Of those that are as right as the best within what a metric can tell, the fastest.
+        top = max(r["accuracy"] for r in known)
+        fitting = [r for r in known if r["accuracy"] >= top - TIE]
+    chosen = min(fitting, key=lambda r: r["ms"])
     aim = f"For {budget.words()} on {where}" if budget else f"On {where}"
     text = f"{aim}: {title(chosen)}, {_facts(chosen)}; {_against(chosen, best, rows)}."
     if chosen["kind"] == "estimate":

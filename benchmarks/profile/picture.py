@@ -114,6 +114,10 @@ def _panel(axis: Any, device: str, cost: str, rows: List[Row], colours: Dict[str
         axis.set_xlim(left=0)
     axis.margins(x=0.18, y=0.16)
     axis.set_ylim(top=top + max(0.12 * (top - axis.get_ylim()[0]), 0.5))
+    fitted = next((r["fitted_on"] for r in rows if r.get("fitted_on")), None)
+    if fitted:
+        axis.text(0.01, 0.015, f"estimates fitted on\n{fitted}", transform=axis.transAxes,
+                  fontsize=7, color=SOFT, va="bottom")  # fmt: skip
     axis.grid(color="#dce1e7", lw=0.7)
     axis.set_axisbelow(True)
     for side in ("top", "right"):

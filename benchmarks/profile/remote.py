@@ -16,8 +16,8 @@ from .journal import Journal
 from .measuring import Plan, Row
 from .variants import Variant
 
-FOLDER = ".cache/edgelane/profiles"
-"""Where it is kept there, below the home; a sweep that was cut off goes on in it."""
+FOLDER = '"${EDGELANE_PROFILES:-$HOME/.cache/edgelane/profiles}"'
+"""Where it is kept there; a sweep that was cut off goes on in it."""
 
 
 def measure_there(

@@ -93,30 +93,33 @@ def _reshaped(
 ) -> Optional[List[int]]:
     """The target of a Reshape for the new size; None where none fits.
 
-    Lengths that came from the picture's are looked for from the last axis on, and those that
-    together give as many elements as there now are.
+    Lengths that came from the picture's are told by what they are and where they stand: a height
+    and then a width, late rather than early, or all places of a map as one; and by the number of
+    elements that there now are.
     """
     if new is None or None in old or None in new:
         return None
-    total = int(np.prod([int(n or 0) for n in new]))
-    here = [int(old[i] or 0) if n == 0 else n for i, n in enumerate(wanted)]
     if old == new:
         return wanted
+    before_all, total = (int(np.prod([int(n or 0) for n in shape])) for shape in (old, new))
+    here = [int(old[i] or 0) if n == 0 else n for i, n in enumerate(wanted)]
+    if -1 in here:
+        known = int(np.prod([n for n in here if n != -1] or [1]))
+        here[here.index(-1)] = before_all // known if known else 0
     best: Optional[Tuple[int, List[int]]] = None
     for choice in _choices([_lengths(n, before, size) for n in here]):
         lengths = [length for length, _ in choice]
         kinds = "".join(kind for _, kind in choice)
-        known = int(np.prod([n for n in lengths if n != -1] or [1]))
-        if total % known if -1 in lengths else total != known:
+        if kinds not in ("hw", "a") or int(np.prod(lengths)) != total:
             continue
-        # As few lengths as will do, late ones first, and height before width. Beside a free
-        # length anything fits, so there all that can be a picture's are.
         late = sum(i for i, (_, kind) in enumerate(choice) if kind)
-        rank = (-100 if -1 in lengths else 100) * len(kinds) - late
-        rank += 10000 * (kinds.count("w") != kinds.count("h") or "wh" in kinds)
-        if best is None or rank < best[0]:
-            best = (rank, lengths)
-    return None if best is None else best[1]
+        if best is None or late > best[0]:
+            best = (late, lengths)
+    if best is not None:
+        return best[1]
+    rest = int(np.prod([n for n in wanted if n > 0] or [1]))
+    # What takes all that is left over takes it of another size as well.
+    return wanted if -1 in wanted and 0 not in wanted and total % rest == 0 else None
 
 
 def _lengths(length: int, before: Size, size: Size) -> List[Tuple[int, str]]:
@@ -124,12 +127,11 @@ def _lengths(length: int, before: Size, size: Size) -> List[Tuple[int, str]]:
     `w`); all of its places (`a`)."""
     found = [(length, "")]
     for stride in (1, 2, 4, 8, 16, 32, 64, 128):
-        sides = []
-        for was, now, kind in zip(before[::-1], size[::-1], "hw"):
-            if was % stride == 0:
-                sides.append((was // stride, now // stride, kind))
-        found += [(now, kind) for was, now, kind in sides if was == length]
-        if len(sides) == 2 and length == sides[0][0] * sides[1][0]:
+        if any(n % stride for n in (*before, *size)):
+            break
+        sides = [(b // stride, s // stride) for b, s in zip(before[::-1], size[::-1])]
+        found += [(now, kind) for (was, now), kind in zip(sides, "hw") if was == length]
+        if length == sides[0][0] * sides[1][0]:
             found.append((sides[0][1] * sides[1][1], "a"))
     return found
 

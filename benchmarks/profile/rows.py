@@ -242,11 +242,20 @@ def _estimate(path: str, device: str, precision: str, batch: int) -> Dict[str, A
     from ..estimator import estimate
 
     told = estimate(path, [device], [precision], batch=batch)[0]
-    kept = {k: v for k, v in told.items() if k not in ("model", "size", "precision")}
-    if kept.get("ms"):
-        kept["infer_ms"] = kept["ms"]
-        kept["fps"] = 1e3 * batch / kept["ms"]
+    # What is known of the model here stays, such as the size that was asked for.
+    kept = {k: v for k, v in told.items() if k not in ("model", "size", "precision", "device")}
+    kept.update(infer_ms=told["ms"], fps=round(1e3 * batch / told["ms"], 3))
+    kept["fitted_on"] = _fitted_on()
     return kept
+
+
+def _fitted_on() -> str:
+    """What estimates were fitted on, in words."""
+    from ..estimator.fit import load
+
+    found = load()
+    sources = len(found["publishers"])
+    return f"{found['rows']} published latencies from {sources} sources (published.csv)"
 
 
 def beside(rows: Sequence[Dict[str, Any]]) -> List[str]:

@@ -94,8 +94,10 @@ def profile(
     folder = Path(out)
     journal = Journal(_usable(folder) / "rows.jsonl")
     tell: Tell = progress or (lambda what, done, of: None)
-    # Ranges for a GPU are not those that the CPU runs fastest.
-    here = runners or (["tensorrt"] if on else usual_backends())
+    # What the CPU runs fastest is less right than what TensorRT takes. So INT8 is made for the
+    # CPU only where nothing else is asked about.
+    elsewhere = on is not None or bool(targets)
+    here = ["tensorrt"] if elsewhere else runners or usual_backends()
     making = Making(
         folder,
         found,
@@ -110,10 +112,8 @@ def profile(
         from .remote import measure_there
 
         rows, machine = measure_there(on, plan, journal, ssh=ssh, python=remote_python, tell=tell)
-        named = found
     else:
         rows, machine = measure_here(plan, journal, folder, tell), this_machine()
-        named = found
     table = measured_rows(rows, journal, machine)
     notes = alike(table)
     table += estimated_rows(table, targets)
@@ -122,7 +122,7 @@ def profile(
     picked = answers(table, budget or Budget())
     if not journal.flush():
         notes.append(f"{journal.path} could not be written: {journal.problem}")
-    return write_outputs(folder, table, picked, notes, _about(named, plan, machine))
+    return write_outputs(folder, table, picked, notes, _about(found, plan, machine))
 
 
 def measure_here(plan: Plan, journal: Journal, folder: Path, tell: Tell) -> List[Any]:

@@ -211,6 +211,10 @@ def _make(variant: Variant, making: Making) -> Variant:
         path = _fp16(path, making) if precision == "fp16" else _int8(path, making)
         if precision == "int8" and making.calibration is None:
             notes.append("INT8 was calibrated on pictures that it is judged on")
+        if precision == "int8":
+            runner = "TensorRT: the CPU may run it slower" if making.target == "trt" else (
+                "the CPU: for TensorRT it is made otherwise, and is more right")  # fmt: skip
+            notes.append(f"INT8 was made for {runner}")
     return dataclasses.replace(
         variant, path=path, notes=tuple(notes), own=path == str(variant.source)
     )

@@ -26,6 +26,7 @@ COMMANDS: Dict[str, str] = {
     "rollback": "The last good release runs again.",
     "keys": "Who signs bundles, and whose bundles a device takes.",
     "secret": "Passwords of cameras, kept on the device and nowhere else.",
+    "inspect": "Parts against golden ones: pass, fail or unsure, and why.",
     "doctor": "What this machine is, what it lacks, what to do about it.",
 }
 

@@ -1,0 +1,65 @@
+"""`edgelane inspect`: pictures of parts against golden ones."""
+
+import json
+from typing import Optional
+
+import click
+
+
+@click.command("inspect")
+@click.argument("images")
+@click.option("--golden", required=True, metavar="IMAGE|DIR", help="Good parts, paired by name.")
+@click.option("--one-kind", is_flag=True, help="All golden pictures show good parts of one kind.")
+@click.option("--out", metavar="DIR", help="For pictures with the defects drawn in.")
+@click.option(
+    "--area", type=click.FloatRange(min=0, min_open=True), metavar="PX", help="Smallest defect."
+)
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="Difference that is allowed, as a share of the contrast.",
+)
+@click.option("--slack", type=click.IntRange(0, 20), metavar="PX", help="How far an edge may lie.")
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON for each part.")
+def command(
+    images: str,
+    golden: str,
+    one_kind: bool,
+    out: Optional[str],
+    area: Optional[float],
+    tolerance: Optional[float],
+    slack: Optional[int],
+    as_json: bool,
+) -> None:
+    """Say pass, fail or unsure about each picture in IMAGES (a picture or a folder), and why."""
+    from ..runtime.inspect import GoldenSettings, inspect
+    from ..runtime.progress import Progress
+
+    given = {"area": area, "tolerance": tolerance, "slack": slack}
+    settings = GoldenSettings(**{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type]
+    progress = Progress(unit="parts")
+
+    def tell(done: int, count: int) -> None:
+        if count > 1:
+            progress.update(done, done / count)
+
+    counts = {"pass": 0, "fail": 0, "unsure": 0}
+    for part in inspect(images, golden, one_kind, settings, out, tell):
+        counts[part.verdict.verdict] += 1
+        if as_json:
+            click.echo(json.dumps(part.as_dict()))
+            continue
+        words = [f"{part.verdict.verdict:6}  {part.image}"]
+        if len(part.xyxy):
+            words.append(f"{len(part.xyxy)} defects")
+        for reason in part.verdict.told:
+            if reason.outcome != "pass" and reason.value is None:
+                words.append(reason.text)
+            elif reason.outcome != "pass":
+                low = "" if reason.low is None else f"{reason.low:g} <= "
+                high = "" if reason.high is None else f" <= {reason.high:g}"
+                words.append(f"{reason.name} {low}{reason.value:.3g}{high} {reason.unit}".rstrip())
+        click.echo("  ".join(words))
+    progress.close()
+    if not as_json and sum(counts.values()) > 1:
+        click.echo(", ".join(f"{count} {name}" for name, count in counts.items()))

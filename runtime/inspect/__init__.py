@@ -1,0 +1,17 @@
+"""Inspection of parts: compared with golden samples, measured by gauges.
+
+Pictures in, verdicts with reasons out. OpenCV is loaded when the first picture is looked at.
+"""
+
+from .golden import Difference, Golden, GoldenSettings
+from .parts import Inspected, inspect, inspect_picture, overlay
+
+__all__ = [
+    "Difference",
+    "Golden",
+    "GoldenSettings",
+    "Inspected",
+    "inspect",
+    "inspect_picture",
+    "overlay",
+]

@@ -1,0 +1,290 @@
+"""Golden sample: a tested picture against good ones, without any learning of defects."""
+
+from dataclasses import dataclass
+from typing import List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from ...core import DataError
+from ..sources.base import load_cv2
+from .register import Level, Registrar, Registration, local_shifts
+
+# Times the tolerance: how far apart two pictures are in the thick of a defect. A tolerance that was
+# learnt leaves edges out already.
+THICK, THICK_LEARNT = 1.6, 1.2
+
+
+@dataclass(frozen=True)
+class GoldenSettings:
+    """How a tested picture is compared; lengths are in pixels of the picture.
+
+    Attributes:
+        tolerance: Difference that is allowed, as a share of the golden picture's contrast, where
+            only one good picture is known.
+        least_tolerance: The same at least where several good pictures show how much they differ.
+        spread: How many standard deviations of the good pictures are allowed.
+        slack: Pixels by which an edge may lie elsewhere.
+        reach: Pixels by which a region may be shifted against the whole.
+        window: Size of such a region.
+        join: Blobs closer than this are one defect.
+        area: Smallest defect: pixels of full contrast.
+        doubt: From this share of `area` on a blob makes the verdict unsure.
+        margin: Pixels around a defect that belong to its box; None for an eightieth of the
+            picture's shorter side.
+    """
+
+    tolerance: float = 0.25
+    least_tolerance: float = 0.1
+    spread: float = 4.0
+    slack: int = 1
+    reach: float = 2.0
+    window: int = 41
+    join: int = 6
+    area: float = 12.0
+    doubt: float = 0.6
+    margin: Optional[int] = None
+
+
+class Blob(NamedTuple):
+    """One place where the tested picture differs: box in its pixels, and how much."""
+
+    xyxy: Tuple[float, float, float, float]
+    area: float
+
+
+class Difference(NamedTuple):
+    """What a comparison found.
+
+    Attributes:
+        blobs: From the largest, those above `doubt` of the smallest defect.
+        registration: Where the golden picture lies.
+        focus: Sharpness of the tested picture over that of the golden one.
+        excess: `(h, w)` float32 in golden pixels: difference beyond the tolerance, of contrast 1.
+    """
+
+    blobs: List[Blob]
+    registration: Registration
+    focus: float
+    excess: np.ndarray
+
+
+def _grey(image: np.ndarray) -> np.ndarray:
+    cv2 = load_cv2()
+    return image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+
+
+def _colourless(image: np.ndarray) -> bool:
+    """Whether the three channels tell the same."""
+    if image.ndim == 2:
+        return True
+    thin = image[::4, ::4].astype(np.int16)
+    return float(np.mean((thin.max(axis=2) - thin.min(axis=2)) > 12)) < 0.002
+
+
+def sharpness(cv2, grey: np.ndarray, gain: float = 1.0) -> float:
+    """Energy of the finest detail, grey levels squared; noise is smoothed away first."""
+    soft = cv2.GaussianBlur(grey, (3, 3), 0.8)
+    detail = cv2.Laplacian(soft, cv2.CV_16S)
+    return gain * gain * float(cv2.meanStdDev(detail)[1][0, 0]) ** 2
+
+
+class Golden:
+    """One or more good pictures of the same view.
+
+    Args:
+        images: `(h, w, 3)` uint8 BGR or `(h, w)` each, all of one size. The first one is what
+            others are laid upon; the rest show how much good parts differ.
+        settings: How to compare.
+
+    Raises:
+        DataError: Pictures differ in size, or one does not look like the first.
+    """
+
+    def __init__(
+        self, images: Sequence[np.ndarray], settings: Optional[GoldenSettings] = None
+    ) -> None:
+        if not images:
+            raise DataError("A golden sample needs at least one good picture")
+        self.settings = settings or GoldenSettings()
+        self._cv2 = load_cv2()
+        first = images[0]
+        self.size = (first.shape[1], first.shape[0])
+        if min(self.size) < 32:
+            raise DataError("the golden picture is too small", got=self.size, expected="32 x 32")
+        self.grey = _grey(first)
+        self.colour = not _colourless(first)
+        # Of whatever is larger than a speck, however little of the picture it fills.
+        calm = self._cv2.medianBlur(self.grey, 5)
+        self.contrast = float(calm.max()) - float(calm.min())
+        # Nothing to hold on to: laid as it comes, and only what is new on it can be told.
+        self.found_contrast = self.contrast
+        self.blank = self.contrast < 12
+        if self.blank:
+            self.contrast = 128.0
+        self.sharpness = sharpness(self._cv2, self.grey)
+        self.clipped = (float(np.mean(self.grey <= 2)), float(np.mean(self.grey >= 253)))
+        self._registrar = Registrar(self.grey)
+        levels = self._registrar.levels
+        self._fine: Level = levels[-1]
+        height, width = self.grey.shape
+        y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+        self._grid = np.stack((x, y), axis=2)
+        base = first if self.colour else self.grey
+        self.low = self.high = base
+        self.tolerance = np.array(self.settings.tolerance * self.contrast, np.float32)
+        if len(images) > 1:
+            self._learn(images)
+
+    def _learn(self, images: Sequence[np.ndarray]) -> None:
+        """Bounds and spread of the good pictures, each laid upon the first."""
+        cv2 = self._cv2
+        base = self.low
+        stack = [base]
+        for number, image in enumerate(images[1:], 2):
+            if (image.shape[1], image.shape[0]) != self.size:
+                raise DataError(
+                    f"good picture {number} has another size than the first",
+                    got=(image.shape[1], image.shape[0]),
+                    expected=self.size,
+                )
+            found = self._find(_grey(image))
+            if found.likeness < 0.6:
+                raise DataError(
+                    f"good picture {number} does not look like the first",
+                    got=f"likeness {found.likeness:.2f}",
+                    expected="at least 0.6",
+                    remedy="leave it out, or teach it as another part",
+                )
+            seen, inside = self._lay(image if self.colour else _grey(image), found)
+            hole = ~inside
+            seen[hole] = base[hole]
+            stack.append(seen)
+        array = np.stack(stack)
+        self.low, self.high = array.min(axis=0), array.max(axis=0)
+        # Edges of a few pictures lie apart by parts of a pixel: pooled over a small region.
+        spread = array.astype(np.float32).std(axis=0, ddof=1)
+        spread = cv2.sqrt(cv2.boxFilter(spread * spread, cv2.CV_32F, (7, 7)))
+        few = 1 + 2.0 / len(images)
+        self.tolerance = np.maximum(
+            self.settings.spread * few * spread, self.settings.least_tolerance * self.contrast
+        )
+
+    def _find(self, grey: np.ndarray) -> Registration:
+        if not self.blank:
+            return self._registrar.register(grey)
+        apart = abs(float(grey.mean()) - float(self.grey.mean())) / 128
+        return Registration(np.eye(2, 3), 1.0, 0.0, 1.0 - apart, 1.0)
+
+    def _lay(self, image: np.ndarray, found: Registration) -> Tuple[np.ndarray, np.ndarray]:
+        """The tested picture laid upon the golden one, and where it is seen at all."""
+        cv2, settings = self._cv2, self.settings
+        fine = self._fine
+        how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        grey = _grey(image)
+        whole = cv2.warpAffine(grey, found.warp, self.size, flags=how,
+                               borderMode=cv2.BORDER_REPLICATE)  # fmt: skip
+        small = cv2.resize(
+            whole, fine.image.shape[::-1],
+            interpolation=cv2.INTER_AREA if fine.factor > 1 else cv2.INTER_LINEAR,
+        )  # fmt: skip
+        small = cv2.GaussianBlur(small.astype(np.float32), (5, 5), 1.2)
+        small = small * found.gain + found.offset
+        window = max(settings.window // fine.factor, 3) | 1
+        shift = local_shifts(fine, small, settings.reach / fine.factor, window)
+        shift = cv2.resize(shift, self.size, interpolation=cv2.INTER_LINEAR) * fine.factor
+        place = cv2.transform(self._grid + shift, found.warp.astype(np.float32))
+        laid = cv2.remap(image, place, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        laid = cv2.convertScaleAbs(laid, alpha=found.gain, beta=found.offset)
+        inside = cv2.warpAffine(
+            np.full(grey.shape, 255, np.uint8), found.warp, self.size, flags=how
+        )
+        # As far as edges may wander, what lies beyond the border may come into view.
+        rim = 2 * (int(round(settings.reach)) + settings.slack + 1) + 1
+        return laid, cv2.erode(inside, np.ones((rim, rim), np.uint8), borderValue=0) == 255
+
+    def compare(self, image: np.ndarray) -> Difference:
+        """Differences of a tested picture that good parts do not explain.
+
+        Args:
+            image: `(h, w, 3)` uint8 BGR or `(h, w)`, of the size of the golden one.
+
+        Raises:
+            DataError: It has another size.
+        """
+        cv2 = self._cv2
+        if (image.shape[1], image.shape[0]) != self.size:
+            raise DataError(
+                "the picture has another size than the golden one",
+                got=f"{image.shape[1]} x {image.shape[0]}",
+                expected=f"{self.size[0]} x {self.size[1]}",
+            )
+        grey = _grey(image)
+        found = self._find(grey)
+        focus = sharpness(cv2, grey, found.gain) / max(self.sharpness, 1e-6)
+        # A colour on a grey golden part is a difference too.
+        coloured = image.ndim == 3 and (self.colour or not _colourless(image))
+        laid, inside = self._lay(image if coloured else grey, found)
+        low, high = self.low, self.high
+        if coloured and low.ndim == 2:
+            low, high = cv2.merge((low,) * 3), cv2.merge((high,) * 3)
+        excess, thick = self._excess(laid, low, high)
+        excess[~inside] = 0
+        return Difference(self._blobs(excess, thick, found), found, focus, excess)
+
+    def _excess(
+        self, seen: np.ndarray, low: np.ndarray, high: np.ndarray
+    ) -> Tuple[np.ndarray, np.ndarray]:
+        """Difference beyond tolerance and edge slack, and where differences are thick.
+
+        It is looked for both ways, because a gap in a thin line is no lighter than what lies
+        beside the line: only the golden line that finds nothing dark near it in the tested picture
+        tells. An edge that moved beyond the slack leaves a hair's breadth all along; what is
+        nowhere thicker than the slack allows on both sides is no defect.
+        """
+        cv2, settings = self._cv2, self.settings
+        near = np.ones((2 * settings.slack + 1,) * 2, np.uint8)
+        parts = (
+            cv2.subtract(seen, cv2.dilate(high, near)),
+            cv2.subtract(cv2.erode(low, near), seen),
+            cv2.subtract(low, cv2.dilate(seen, near)),
+            cv2.subtract(cv2.erode(seen, near), high),
+        )
+        most = cv2.max(cv2.max(parts[0], parts[1]), cv2.max(parts[2], parts[3]))
+        thick = THICK_LEARNT if self.tolerance.ndim else THICK
+        plain = cv2.max(cv2.subtract(seen, high), cv2.subtract(low, seen))
+        if most.ndim == 3:
+            most, plain = most.max(axis=2), plain.max(axis=2)
+        over = np.maximum(most.astype(np.float32) - self.tolerance, 0)
+        full = max(self.contrast * (1 - settings.tolerance), 1.0)
+        core = cv2.erode((plain > thick * self.tolerance).astype(np.uint8), near)
+        return np.minimum(over / full, 1.0), core
+
+    def _blobs(self, excess: np.ndarray, thick: np.ndarray, found: Registration) -> List[Blob]:
+        cv2, settings = self._cv2, self.settings
+        mask = (excess > 0).astype(np.uint8)
+        if not mask.any():
+            return []
+        join = settings.join
+        wide = cv2.dilate(mask, np.ones((join + 1, join + 1), np.uint8))
+        count, labels, stats, _ = cv2.connectedComponentsWithStats(wide, connectivity=8)
+        rows, columns = np.nonzero(mask)
+        label = labels[rows, columns]
+        area = np.bincount(label, weights=excess[rows, columns], minlength=count)
+        core = np.bincount(labels[thick > 0], minlength=count) > 0
+        kept = np.flatnonzero(core & (area >= settings.doubt * settings.area))
+        margin = settings.margin
+        if margin is None:
+            margin = max(min(self.size) // 80, 2)
+        blobs = []
+        for k in kept[np.argsort(-area[kept], kind="stable")]:
+            own = label == k
+            x1, x2 = columns[own].min(), columns[own].max() + 1
+            y1, y2 = rows[own].min(), rows[own].max() + 1
+            corners = np.array([(x1, y1), (x2, y1), (x2, y2), (x1, y2)], float) - 0.5
+            corners = corners @ found.warp[:, :2].T + found.warp[:, 2] + 0.5
+            left, top = np.maximum(corners.min(axis=0) - margin, 0)
+            right, bottom = np.minimum(corners.max(axis=0) + margin, self.size)
+            if right > left and bottom > top:
+                box = (float(left), float(top), float(right), float(bottom))
+                blobs.append(Blob(box, float(area[k])))
+        return blobs

@@ -1,0 +1,114 @@
+"""Pictures of parts: read from files, and paired with golden ones by name."""
+
+from pathlib import Path
+from typing import Dict, List, Optional, Sequence
+
+import numpy as np
+
+from ...core import DataError, UsageError
+from ..sources.base import load_cv2
+
+KINDS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
+GOLDEN = ("_temp", "_template", "_golden", "_good", "_ref")
+TESTED = ("_test", "_tested", "_part")
+
+
+def read_picture(path: Path) -> np.ndarray:
+    """`(h, w, 3)` uint8 BGR.
+
+    Raises:
+        DataError: The file cannot be read or is no picture.
+    """
+    cv2 = load_cv2()
+    try:
+        content = np.frombuffer(path.read_bytes(), np.uint8)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read", got=error.strerror or str(error)) from None
+    try:
+        image = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
+    except cv2.error:
+        image = None
+    if image is None:
+        raise DataError(f"{path} is no picture that can be read", got=f"{content.size} bytes")
+    return image
+
+
+def pictures_in(path: Path) -> List[Path]:
+    """The pictures of a folder by name, or the one picture that a path names.
+
+    Raises:
+        UsageError: There is nothing at the path, or no picture in the folder.
+    """
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise UsageError(f"there is no picture or folder {path}")
+    found = sorted(p for p in path.iterdir() if p.suffix.lower() in KINDS and p.is_file())
+    if not found:
+        raise UsageError(f"the folder {path} holds no pictures", expected=", ".join(KINDS))
+    return found
+
+
+def _without(stem: str, endings: Sequence[str]) -> str:
+    for ending in endings:
+        if stem.lower().endswith(ending) and len(stem) > len(ending):
+            return stem[: -len(ending)]
+    return stem
+
+
+class Pairing:
+    """Which golden pictures belong to which tested ones.
+
+    A golden file serves every picture. In a folder the golden picture has the tested one's name,
+    but for an ending such as `_temp` or `_golden` (and `_test` on the tested one); a folder of
+    the tested one's name holds several good parts.
+
+    Args:
+        images: A picture or a folder of them.
+        golden: A picture or a folder of them.
+        one_kind: All golden pictures show good parts of one kind, for every tested picture.
+
+    Attributes:
+        images: The tested pictures.
+
+    Raises:
+        UsageError: One of them does not exist or holds no pictures.
+    """
+
+    def __init__(self, images: Path, golden: Path, one_kind: bool = False) -> None:
+        self.golden = golden
+        self.images = pictures_in(images)
+        self._all: Optional[List[Path]] = None
+        self._named: Dict[str, List[Path]] = {}
+        if golden.is_file() or one_kind:
+            self._all = pictures_in(golden)
+            return
+        if not golden.is_dir():
+            raise UsageError(f"there is no golden picture or folder {golden}")
+        together = images.is_dir() and images.resolve() == golden.resolve()
+        for path in sorted(golden.iterdir()):
+            if path.is_dir():
+                inside = [p for p in sorted(path.iterdir()) if p.suffix.lower() in KINDS]
+                if inside:
+                    self._named[path.name] = inside
+            elif path.suffix.lower() in KINDS:
+                # Where both lie in one folder the ending alone tells which is golden.
+                key = _without(path.stem, GOLDEN)
+                if key != path.stem or not together:
+                    self._named[key] = [path]
+        if together:
+            self.images = [p for p in self.images if _without(p.stem, GOLDEN) == p.stem]
+        if not self._named:
+            raise UsageError(f"the folder {golden} holds no golden pictures", expected="by name")
+        if not self.images:
+            raise UsageError(f"the folder {images} holds golden pictures alone")
+
+    def of(self, image: Path) -> List[Path]:
+        """The golden pictures of a tested one; none where none has its name."""
+        if self._all is not None:
+            return [p for p in self._all if p.resolve() != image.resolve()] or self._all
+        for key in (image.stem, _without(image.stem, TESTED)):
+            found = [p for p in self._named.get(key, []) if p.resolve() != image.resolve()]
+            if found:
+                return found
+        return []

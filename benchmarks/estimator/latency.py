@@ -180,11 +180,14 @@ def parts(p: Parameters, runs: Runs) -> Parts:
     dense = (r.kind == _CONV) | (r.kind == _PRODUCT)
     grouped = r.kind == _GROUPED
 
-    def filled(channels: np.ndarray) -> np.ndarray:
+    def filled(channels: np.ndarray, tile: np.ndarray) -> np.ndarray:
         return np.ceil(channels / tile) * tile / np.maximum(channels, 1)
 
+    # The colours of a picture have kernels of their own, which take four.
+    first = np.where(r.inputs <= 4, np.minimum(tile, 4), tile)
+
     work = 2 * r.macs
-    padded = (filled(r.inputs) * filled(r.outputs)) ** np.minimum(p["padding"][0], 1.5)
+    padded = (filled(r.inputs, first) * filled(r.outputs, tile)) ** np.minimum(p["padding"][0], 1.5)
     winograd = (r.kernel == 9) & (r.kind == _CONV) & ~int8
     tensor_cores = ((g > 2) | ((g == 2) & ~fp32)).astype(int)
     saved = np.where(winograd, p["winograd"][tensor_cores], 1.0)

@@ -76,17 +76,21 @@ def half_widths(
 ) -> Dict[str, float]:
     """Logarithms of what to multiply and divide by, by group of generations.
 
-    Conformal: the quantile of left-out errors, each publisher on each device weighing the same. A
-    group's own is kept within what all together say, as its rows are few.
+    Conformal: the quantile of left-out errors, each publisher on each device weighing the same, of
+    whatever is worst to leave out. A group's own is kept near what all together say, as its rows
+    are few.
     """
-    size = np.concatenate([np.abs(values) for values in off.values()])
-    weight = np.tile(balance(rows), len(off))
-    kind = np.tile(np.array(groups), len(off))
-    every = quantile(size, weight, CONFIDENCE)
+    weight, kind = balance(rows), np.array(groups)
+
+    def worst(which: np.ndarray) -> float:
+        return max(
+            quantile(np.abs(values)[which], weight[which], CONFIDENCE) for values in off.values()
+        )
+
+    every = worst(np.ones(len(rows), bool))
     found = {"all": every}
     for group in names(groups):
-        own = quantile(size[kind == group], weight[kind == group], CONFIDENCE)
-        found[group] = float(np.clip(own, 0.7 * every, 1.4 * every))
+        found[group] = float(np.clip(worst(kind == group), 0.7 * every, 1.4 * every))
     return found
 
 

@@ -21,6 +21,8 @@ AT = {name: k for k, name in enumerate(NAMES)}
 SHARES = np.array([0.285, 0.245, 0.243])
 """Torso, thigh and shin in heights of the person."""
 SHOULDERS = 0.22
+FOREARM = 0.2
+"""Heights that a wrist is from its elbow at most."""
 
 TRAIL, TRAIL_STEP_S = 32, 0.045
 
@@ -202,6 +204,8 @@ class Bodies:
             ],
             axis=1,
         )
+        with np.errstate(invalid="ignore"):
+            row[:, 1:][np.abs(row[:, 1:]) > FOREARM] = np.nan  # of another arm
         trail[due, 1:] = trail[due, :-1].copy()
         trail[due, 0] = row[due]
         self._table["trail"][rows] = trail
@@ -219,6 +223,11 @@ def _face(points: Sequence[Point]) -> Point:
     there = sorted(p[1] for p in points if p[1] == p[1])
     x, _ = middle(points)
     return x, there[len(there) // 2] if there else float("nan")
+
+
+def knows(points: int) -> bool:
+    """Whether the number of points tells what they are."""
+    return any(len(skeleton) == points for skeleton in SKELETONS.values())
 
 
 def skeleton_for(points: int) -> Skeleton:

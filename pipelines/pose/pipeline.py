@@ -42,7 +42,7 @@ class PoseSettings(PeopleSettings, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         rules: What is looked for: names of `pipelines.pose.rules.RULES`, `module:rule` of one's
-            own, or `{name: settings}`.
+            own, or `{name: settings}`. Unless given `DEFAULT_RULES`, where the points are people's.
         zones: What may be pointed at, and where no hand may be, by name.
         signals: What events switch on and off, by name.
         skeleton: What the points are, where their number does not tell: a name or `{names,
@@ -50,9 +50,7 @@ class PoseSettings(PeopleSettings, frozen=True, forbid_unknown_fields=True):
         steady: How points are steadied for the rules.
     """
 
-    rules: List[Union[str, Dict[str, Dict[str, Any]]]] = msgspec.field(
-        default_factory=lambda: list(DEFAULT_RULES)
-    )
+    rules: Optional[List[Union[str, Dict[str, Dict[str, Any]]]]] = None
     zones: Dict[str, PoseZone] = {}
     signals: Dict[str, SignalSettings] = {}
     skeleton: Union[str, Dict[str, Any], None] = None
@@ -95,9 +93,12 @@ class Pose:
         self._people = PosedPeople(settings)
         zones = {name: _polygon(name, zone) for name, zone in settings.zones.items()}
         forbidden = {name: zones[name] for name in zones if settings.zones[name].forbidden}
-        self.rules = make_rules(settings.rules, Areas(zones), Areas(forbidden), _load)
+        others = {name: zones[name] for name in zones if name not in forbidden}
+        asked = settings.rules is not None
+        names = settings.rules if settings.rules is not None else DEFAULT_RULES
+        self.rules = make_rules(names, Areas(others), Areas(forbidden), _load)
         skeleton = None if settings.skeleton is None else read_skeleton(settings.skeleton)
-        self._watch = Watch(self.rules, skeleton, settings.steady, self._events)
+        self._watch = Watch(self.rules, skeleton, settings.steady, self._events, asked)
         self._signals = Signals(settings.signals, list(self.rules), self._events)
         self._table = TrackTable(
             first=(np.float64, (), 0.0),

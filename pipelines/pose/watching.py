@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Mapping, Optional
 from ...core import DataError, Detections, Event
 from ...runtime.pose.skeleton import Skeleton
 from ..events import EventMaker, seconds
-from .bodies import Bodies, skeleton_for
+from .bodies import Bodies, knows, skeleton_for
 from .rules.base import Finding, Memory
 from .steady import SteadySettings
 
@@ -24,6 +24,7 @@ class Watch:
         skeleton: What the points are; None to tell by their number.
         settings: How points are steadied.
         events: Numbers the events.
+        asked: Whether points that no rule can be used on are an error; else nothing is looked for.
     """
 
     def __init__(
@@ -32,9 +33,11 @@ class Watch:
         skeleton: Optional[Skeleton],
         settings: SteadySettings,
         events: EventMaker,
+        asked: bool = True,
     ) -> None:
         self.rules = dict(rules)
         self._skeleton, self._settings, self._events = skeleton, settings, events
+        self._asked = asked
         self._bodies: Optional[Bodies] = None
         self._points = 0
         self._memory: Dict[int, Dict[str, Memory]] = {}
@@ -52,6 +55,8 @@ class Watch:
             DataError: The points are not those of the skeleton.
         """
         if not self.rules or not len(people) or people.track_id is None:
+            return []
+        if not self._asked and self._skeleton is None and not knows(keypoints.shape[1]):
             return []
         bodies = self._made(keypoints.shape[1])(people.track_id.tolist(), keypoints, now)
         told = []

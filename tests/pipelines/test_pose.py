@@ -8,6 +8,7 @@ import pytest
 from edgelane.core import ConfigError, DataError, Detections, Observation
 from edgelane.pipelines.following import Following
 from edgelane.pipelines.pose import OneEuro, OneEuroSettings, Pose, PoseSettings
+from edgelane.pipelines.pose.rules import DEFAULT_RULES
 from edgelane.pipelines.tracking import Tracker
 
 
@@ -145,7 +146,9 @@ def test_poses_belong_to_tracks():
     people = pipeline.finish()
     assert [e.payload["track"] for e in people] == [1, 2, 3, 4]
     assert people[0].payload["points"] == 0.8 and people[0].payload["looked_at"] >= 25
-    assert pipeline.summarise(people) == {"people": 4, "left_out_max": 0}
+    summary = pipeline.summarise(people)
+    assert summary["people"] == 4 and summary["left_out_max"] == 0
+    assert set(summary["rules"]) == set(DEFAULT_RULES) and not any(summary["rules"].values())
 
 
 def test_asking_ahead_changes_nothing():

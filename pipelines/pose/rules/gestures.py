@@ -1,6 +1,6 @@
 """Signs that people give with their arms."""
 
-from typing import Dict, Sequence
+from typing import Dict, Optional, Sequence
 
 from ..angles import angle, distance, from_down, known, turns
 from ..areas import Areas
@@ -102,7 +102,7 @@ class Wave(HeldRule, frozen=True, forbid_unknown_fields=True):
 
     after_s: float = 0.1
     release_s: float = 0.7
-    swing: float = 0.05
+    swing: float = 0.06
     turns: int = 2
     within_s: float = 1.4
 
@@ -134,18 +134,18 @@ class Wave(HeldRule, frozen=True, forbid_unknown_fields=True):
 
 
 class CrossedArms(HeldRule, frozen=True, forbid_unknown_fields=True):
-    """Both wrists are before the chest, each on the other's side. Not to be seen from the side.
+    """Both wrists are before the chest, past each other. Not to be seen from the side.
 
     Attributes:
-        past: Heights that each wrist must be past the middle.
+        past: Heights that the wrists must be past each other.
     """
 
-    after_s: float = 0.4
-    past: float = 0.02
+    after_s: float = 0.35
+    past: float = 0.05
 
     def read(self, body: Body, found: Dict[str, bool], memory: Memory) -> Dict[str, Reading]:
         """One key."""
-        limit = _limit(found.get("", False), self.past, self.past - 0.03)
+        limit = _limit(found.get("", False), self.past, self.past - 0.04)
         left, right = body["left_shoulder"], body["right_shoulder"]
         wide = distance(left, right)
         names = ("left_wrist", "right_wrist", "left_shoulder", "right_shoulder")
@@ -158,15 +158,15 @@ class CrossedArms(HeldRule, frozen=True, forbid_unknown_fields=True):
             across = (left[0] - right[0]) / max(wide, 1e-6), (left[1] - right[1]) / max(wide, 1e-6)
             past.append(sign * (x * across[0] + y * across[1]))
             drop.append(-y)
-        values = {"left": past[0], "right": past[1], "wide": wide}
-        limits = {"left": limit, "right": limit, "wide": 0.4 * SHOULDERS}
+        values = {"past": past[0] + past[1], "wide": wide}
+        limits = {"past": limit, "wide": 0.4 * SHOULDERS}
         holds = None
         if wide < limits["wide"] or not _standing(body):
             holds = False
         elif known(*past, *drop):
             chest = all(-0.03 < d < 0.26 for d in drop)
-            holds = chest and min(past) > limit
-        elif min(past) < limit or max(past) < limit:
+            holds = chest and sum(past) > limit and min(past) > -0.04
+        elif past[0] < -0.1 or past[1] < -0.1:
             holds = False
         return {"": Reading(holds, values, limits, names)}
 
@@ -188,16 +188,16 @@ class Pointing(HeldRule, frozen=True, forbid_unknown_fields=True):
     zones: Areas = Areas()
 
     def read(self, body: Body, found: Dict[str, bool], memory: Memory) -> Dict[str, Reading]:
-        """By side and zone."""
+        """By side; the zone is the one that the arm was towards most of the time."""
         readings = {}
         for side in SIDES:
-            held = any(key.startswith(side) and on for key, on in found.items())
+            held = found.get(side, False)
             out, length, elbow = _arm(body, side)
             other, other_length, _ = _arm(body, OTHER[side])
             low = _limit(held, self.least, self.least - 8)
             high = _limit(held, self.most, self.most + 8)
             straight = _limit(held, self.straight, self.straight - 12)
-            holds, zone = None, None
+            holds = None
             idle = other < 45 or other_length < 0.17 or other > 135
             if not _standing(body):
                 holds = False
@@ -208,14 +208,28 @@ class Pointing(HeldRule, frozen=True, forbid_unknown_fields=True):
             if holds:
                 start = body.pixels(f"{side}_shoulder")
                 zone = self.zones.along(start, body.pixels(f"{side}_wrist"))
-            readings[f"{side} {zone or ''}"] = Reading(
+                votes = memory.setdefault(side, {})
+                votes[zone or ""] = votes.get(zone or "", 0) + 1
+            elif holds is False and not held:
+                memory.pop(side, None)
+            readings[side] = Reading(
                 holds,
                 {"degrees": out, "elbow": elbow, "length": length},
                 {"degrees": low, "elbow": straight, "length": 0.2},
                 (f"{side}_shoulder", f"{side}_elbow", f"{side}_wrist"),
-                {"side": side, "zone": zone},
+                {"side": side, "zone": _most(memory.get(side, {}))},
             )
         return readings
+
+
+def _most(votes: Dict[str, int]) -> Optional[str]:
+    """The zone with most votes; None where most looks met none."""
+    name = max(sorted(votes), key=lambda k: votes[k], default="")
+    zones = [k for k in votes if k]
+    if not name and zones:
+        best = max(sorted(zones), key=lambda k: votes[k])
+        name = best if votes[best] > 0.3 * sum(votes.values()) else ""
+    return name or None
 
 
 def _arm(body: Body, side: str) -> Sequence[float]:

@@ -15,17 +15,22 @@ def lying(body: Body, found: bool) -> Optional[bool]:
         body: The person.
         found: Whether they were lying until now.
     """
-    torso, legs = (0.68, 0.8) if found else (0.58, 0.72)
-    if body.torso > torso or body.thigh > legs or body.shin > legs:
+    torso, legs, both = (0.7, 0.75, 1.12) if found else (UPRIGHT["torso"], 0.65, UPRIGHT["sum"])
+    leg = max((v for v in (body.thigh, body.shin) if v == v), default=float("nan"))
+    if body.torso > torso or leg > legs or body.torso + leg > both:
         return False
-    if known(body.torso) and (known(body.thigh) or known(body.shin)):
-        return True
-    return None
+    return True if known(body.torso, leg) else None
+
+
+UPRIGHT = {"torso": 0.6, "thigh": 0.65, "shin": 0.65, "sum": 1.0}
+"""Who lies is below all of them: how upright each part is, and the torso with the longer leg part.
+Who lifts with knees and back bent towards the camera reaches 1.1, who lies away from it 0.9."""
 
 
 def _upright(body: Body) -> Tuple[Dict[str, float], Dict[str, float]]:
+    leg = max((v for v in (body.thigh, body.shin) if v == v), default=float("nan"))
     values = {"torso": body.torso, "thigh": body.thigh, "shin": body.shin}
-    return values, {"torso": 0.58, "thigh": 0.72, "shin": 0.72}
+    return {**values, "sum": body.torso + leg}, dict(UPRIGHT)
 
 
 LYING = ("shoulders", "hips", "knees", "ankles")
@@ -104,12 +109,12 @@ class BentLift(HeldRule, frozen=True, forbid_unknown_fields=True):
     after_s: float = 0.15
     release_s: float = 0.3
     lean: float = 42.0
-    rise_s: float = 2.0
+    rise_s: float = 1.3
 
     def read(self, body: Body, found: Dict[str, bool], memory: Memory) -> Dict[str, Reading]:
         """One key."""
         now = body.time
-        low = _low(body)
+        low = _low(body) and not lying(body, False)
         if low and known(body.lean):
             leans: List[List[float]] = memory.setdefault("leans", [])
             leans.append([now, body.lean])
@@ -154,6 +159,10 @@ def _carries(body: Body) -> Optional[bool]:
         return False
     drops = [-body.above(f"{side}_wrist", "shoulders") / 0.285 for side in ("left", "right")]
     near = body.apart("left_wrist", "right_wrist")
+    across = body["left_shoulder"][0] - body["right_shoulder"][0]
+    hands = body["left_wrist"][0] - body["right_wrist"][0]
+    if abs(across) > 0.1 and hands * across < 0.002:  # crossed, which none who carries has
+        return False
     if not known(*drops, near, body.torso):
         return None
     return all(0.42 < drop < 1.0 for drop in drops) and near < 0.3

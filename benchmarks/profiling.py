@@ -135,7 +135,8 @@ def _measure(options: argparse.Namespace) -> Dict[str, Any]:
         "rounds": [row["rounds"] for row in rows],
         "ratio": pair["ratio"],
         "verdict": pair["verdict"],
-        "sum_ratio": first["sum_ratio"],
+        "sum_ratio": sum(s.get("of_median", 0.0) for s in first["stages"].values()) / first["ms"],
+        "medians_ratio": first["sum_ratio"],
         "ap": first["accuracy"],
         "ap_pycocotools": theirs,
         "ap_off": abs(first["accuracy"] - theirs),
@@ -152,8 +153,8 @@ def _lines(result: Dict[str, Any], good: Dict[str, bool]) -> List[str]:
     rounds = " and ".join(map(str, result["rounds"]))
     share = 100 * result["overhead_ms"] / INFERENCE_MS
     return [
-        f"stages' medians sum up to {100 * result['sum_ratio']:.2f} % of the whole "
-        f"(promised: 95 to 105): {verdict('sum')}",
+        f"stages sum up to {100 * result['sum_ratio']:.2f} % of the whole (promised: 95 to 105; "
+        f"their own medians {100 * result['medians_ratio']:.1f} %): {verdict('sum')}",
         f"AP {result['ap']:.6f}, pycocotools {result['ap_pycocotools']:.6f}, "
         f"off by {result['ap_off']:.1e} (promised: 1e-4): {verdict('ap')}",
         f"the profiler adds {1e3 * result['overhead_ms']:.2f} µs a frame, {share:.3f} % of 5 ms "

@@ -62,7 +62,7 @@ def write_outputs(
 
 def _csv(rows: Sequence[Dict[str, Any]]) -> str:
     """The rows as a table; stages as columns, one a percentile."""
-    parts = ("p50", "p95", "p99")
+    parts = ("p50", "p95", "p99", "of_median")
     columns = [*COLUMNS, *(f"{s}_{p}_ms" for s in STAGES for p in parts), "error", "notes"]
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
@@ -73,6 +73,6 @@ def _csv(rows: Sequence[Dict[str, Any]]) -> str:
         flat["drop"] = (row.get("drop") or {}).get("value")
         flat["notes"] = "; ".join(row.get("notes") or [])
         for stage, values in (row.get("stages") or {}).items():
-            flat.update({f"{stage}_{p}_ms": values[p] for p in parts})
+            flat.update({f"{stage}_{p}_ms": values.get(p) for p in parts})
         writer.writerow(flat)
     return text.getvalue()

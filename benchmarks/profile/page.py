@@ -86,9 +86,9 @@ TEMPLATE = """<!DOCTYPE html>
 <p class="key">{% for name in stages %}<span><i class="swatch s{{ loop.index0 }}"></i>{{ name }}</span>{% endfor %}</p>
 <div class="scroll"><table class="wide"><thead><tr><th scope="col">Option</th><th scope="col"></th>{% for name in stages %}<th scope="col">{{ name }}</th>{% endfor %}<th scope="col">whole</th></tr></thead><tbody>
 {% for r in device.staged %}<tr><th scope="row">{{ r.title }}</th>
-<td><span class="stack-bar">{% for name in stages %}{% if name in r.stages %}<i class="s{{ loop.index0 }}" style="width:{{ r.widths[name] }}%"></i>{% endif %}{% endfor %}</span></td>
-{% for name in stages %}<td>{{ (r.stages[name].p50 if name in r.stages else none) | ms }}</td>{% endfor %}<td>{{ r.ms | ms }}</td></tr>{% endfor %}
-</tbody></table></div><p class="fine">Medians in milliseconds.</p></div>
+<td><span class="stack-bar">{% for name in stages %}{% if name in r.parts %}<i class="s{{ loop.index0 }}" style="width:{{ r.widths[name] }}%"></i>{% endif %}{% endfor %}</span></td>
+{% for name in stages %}<td>{{ r.parts[name] | default(none) | ms }}</td>{% endfor %}<td>{{ r.ms | ms }}</td></tr>{% endfor %}
+</tbody></table></div><p class="fine">Milliseconds of the median frame; they add up to the whole.</p></div>
 {% endif %}
 </section>
 {% endfor %}
@@ -172,8 +172,10 @@ def _shown(row: Dict[str, Any]) -> Dict[str, Any]:
     shown["title"] = title(row)
     shown["notes"] = row.get("notes") or []
     stages = row.get("stages") or {}
-    total = sum(v["p50"] for n, v in stages.items() if n != "end_to_end") or 1.0
-    shown["widths"] = {n: round(100 * v["p50"] / total, 2) for n, v in stages.items()}
+    parts = {n: v.get("of_median", v["p50"]) for n, v in stages.items() if n != "end_to_end"}
+    total = sum(parts.values()) or 1.0
+    shown["parts"] = parts
+    shown["widths"] = {n: round(100 * part / total, 2) for n, part in parts.items()}
     return shown
 
 

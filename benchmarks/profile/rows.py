@@ -105,6 +105,15 @@ def _times(rounds: Sequence[Line]) -> Dict[str, Any]:
     ends = [r["stages"]["end_to_end"]["p50"] for r in rounds]
     infers = [r["stages"]["infer"]["p50"] for r in rounds]
     whole, infer = median_of_rounds(ends), median_of_rounds(infers)
+    parts = {
+        name: float(np.median([r["stages"][name].get("of_median", 0.0) for r in rounds]))
+        for name in names
+        if name != "end_to_end"
+    }
+    total = sum(parts.values())
+    for name, part in parts.items():
+        if total:
+            stages[name]["of_median"] = round(part * whole.value / total, 4)
 
     def middle(name: str, digits: int = 3) -> Optional[float]:
         values = [r[name] for r in rounds if r.get(name) is not None]
@@ -143,7 +152,10 @@ def _doubts(row: Dict[str, Any]) -> List[str]:
     elif (high - row["low_ms"]) / (2 * row["ms"]) > NOISY:
         notes.append("the machine was noisy: look at the interval before you trust the median")
     if abs(row["sum_ratio"] - 1) > ADDS_UP:
-        notes.append(f"the stages' medians sum up to {100 * row['sum_ratio']:.0f} % of the whole")
+        notes.append(
+            f"the machine was busy: the stages' medians sum up to {100 * row['sum_ratio']:.0f} % "
+            "of the whole; their parts of it (of_median) do add up"
+        )
     return notes
 
 

@@ -1,0 +1,186 @@
+"""Tables of a measurement study: from the text of a CSV to arrays, or one clear sentence."""
+
+import csv
+import math
+from dataclasses import dataclass
+from typing import Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+
+from ...core import DataError
+
+NAMES = {
+    "part": ("part", "parts", "sample", "item"),
+    "operator": ("operator", "operators", "appraiser", "inspector"),
+    "trial": ("trial", "trials", "repeat", "replicate", "run"),
+    "value": ("value", "measurement", "measure", "result"),
+    "verdict": ("verdict", "value", "result", "rating", "decision"),
+    "reference": ("reference", "truth", "standard", "expected"),
+}
+"""What a column may be called, whatever the case."""
+
+Row = Tuple[int, Dict[str, str]]
+
+
+@dataclass(frozen=True)
+class Study:
+    """A crossed study: every operator measured every part equally often.
+
+    Attributes:
+        values: `(parts, operators, trials)` float64.
+        parts: Names, in order of appearance.
+        operators: Names, in order of appearance.
+    """
+
+    values: np.ndarray
+    parts: Tuple[str, ...]
+    operators: Tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Judgements:
+    """As `Study`, of words in place of numbers.
+
+    Attributes:
+        verdicts: `(parts, operators, trials)` of strings, e.g. `pass` and `fail`.
+        parts: Names, in order of appearance.
+        operators: Names, in order of appearance.
+        reference: What each part truly is; None where it is not known.
+    """
+
+    verdicts: np.ndarray
+    parts: Tuple[str, ...]
+    operators: Tuple[str, ...]
+    reference: Optional[Tuple[str, ...]]
+
+
+def read_study(text: str) -> Study:
+    """A gauge study from CSV text with the columns part, operator, trial and value.
+
+    Comma, semicolon or tab between the fields; a decimal comma is understood where the fields are
+    not parted by commas. Without a column `trial` the rows of a cell count as they come.
+
+    Raises:
+        DataError: Empty, a column or a cell is missing, a value is no finite number, or the
+            table is not balanced.
+    """
+    delimiter, rows = _rows(text, ("part", "operator", "value"), ("trial",))
+    comma = delimiter != ","
+    cells, parts, operators = _cells(rows, "value")
+    values = [[[_number(v, line, comma) for line, v in c] for c in row] for row in cells]
+    return Study(np.asarray(values, dtype=np.float64), parts, operators)
+
+
+def read_judgements(text: str) -> Judgements:
+    """An attribute study from CSV text: part, operator, trial, verdict and, if known, reference.
+
+    Verdicts are compared in lower case. Raises DataError as `read_study`, and where a part has
+    two references or none.
+    """
+    _, rows = _rows(text, ("part", "operator", "verdict"), ("trial", "reference"))
+    cells, parts, operators = _cells(rows, "verdict")
+    verdicts = np.array([[[v.lower() for _, v in c] for c in row] for row in cells])
+    if not rows or "reference" not in rows[0][1]:
+        return Judgements(verdicts, parts, operators, None)
+    truth: Dict[str, str] = {}
+    for line, row in rows:
+        said = row["reference"].lower()
+        if not said:
+            raise DataError(f"line {line}: the reference of part {row['part']} is empty")
+        if truth.setdefault(row["part"], said) != said:
+            raise DataError(
+                f"line {line}: part {row['part']} has two references",
+                got=f"{said!r} after {truth[row['part']]!r}",
+            )
+    return Judgements(verdicts, parts, operators, tuple(truth[p] for p in parts))
+
+
+def _rows(text: str, needed: Sequence[str], optional: Sequence[str]) -> Tuple[str, List[Row]]:
+    lines = text.lstrip("\ufeff").splitlines()
+    if not any(line.strip() for line in lines):
+        raise DataError("the table is empty", expected="a header and rows: " + ", ".join(needed))
+    head = next(line for line in lines if line.strip())
+    delimiter = max(",;\t", key=head.count)
+    try:
+        table = csv.reader(lines, delimiter=delimiter, strict=True)
+        found = [(table.line_num, [f.strip() for f in row]) for row in table]
+    except csv.Error as error:
+        raise DataError("the table is not a CSV", got=str(error)) from None
+    found = [(line, row) for line, row in found if any(row)]
+    header = [name.lower() for name in found[0][1]]
+    columns: Dict[str, int] = {}
+    for name in (*needed, *optional):
+        at = next((header.index(n) for n in NAMES[name] if n in header), None)
+        if at is not None:
+            columns[name] = at
+        elif name in needed:
+            raise DataError(
+                f"the table has no column {name!r}",
+                got=", ".join(header),
+                expected=", ".join((*needed, *optional)),
+            )
+    if len(found) == 1:
+        raise DataError("the table has a header and no rows")
+    rows = []
+    for line, fields in found[1:]:
+        if len(fields) != len(header):
+            raise DataError(
+                f"line {line} has {len(fields)} fields where the header has {len(header)}",
+                remedy="a decimal comma needs semicolons between the fields"
+                if delimiter == "," and len(fields) > len(header)
+                else None,
+            )
+        rows.append((line, {name: fields[at] for name, at in columns.items()}))
+    return delimiter, rows
+
+
+def _cells(rows: List[Row], value: str):
+    """`cells[part][operator]` as (line, text) in order of the trials; every cell as full."""
+    found: Dict[Tuple[str, str], Dict[str, Tuple[int, str]]] = {}
+    for line, row in rows:
+        for name in ("part", "operator"):
+            if not row[name]:
+                raise DataError(f"line {line}: the {name} is empty")
+        if not row[value]:
+            raise DataError(f"line {line}: the {value} is empty", remedy="measure it again")
+        cell = found.setdefault((row["part"], row["operator"]), {})
+        trial = row.get("trial", str(len(cell) + 1))
+        if trial in cell:
+            raise DataError(
+                f"line {line}: trial {trial} of part {row['part']} by operator "
+                f"{row['operator']} stands there twice, first in line {cell[trial][0]}"
+            )
+        cell[trial] = (line, row[value])
+    parts = tuple(dict.fromkeys(part for part, _ in found))
+    operators = tuple(dict.fromkeys(operator for _, operator in found))
+    trials = list(dict.fromkeys(t for cell in found.values() for t in cell))
+    lacking = [
+        (part, operator, trial)
+        for part in parts
+        for operator in operators
+        for trial in trials
+        if trial not in found.get((part, operator), {})
+    ]
+    if lacking:
+        part, operator, trial = lacking[0]
+        more = f", and {len(lacking) - 1} more" if len(lacking) > 1 else ""
+        raise DataError(
+            f"the table is not balanced: trial {trial} of part {part} by operator {operator} "
+            f"is missing{more}",
+            expected="every operator to measure every part equally often",
+        )
+    return (
+        [[[found[p, o][t] for t in trials] for o in operators] for p in parts],
+        parts,
+        operators,
+    )
+
+
+def _number(text: str, line: int, comma: bool) -> float:
+    try:
+        number = float(text.replace(",", ".") if comma and text.count(",") == 1 else text)
+    except ValueError:
+        raise DataError(f"line {line}: the value is not a number", got=repr(text)) from None
+    if not math.isfinite(number):
+        raise DataError(f"line {line}: the value is not finite", got=text)
+    return number

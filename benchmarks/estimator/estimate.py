@@ -92,8 +92,10 @@ def estimate(
         for size in sizes:
             read = _read(model, size)
             for device, gpu in zip(wanted, gpus):
+                # The fastest mode by its name is no slower one.
+                slower = mode if gpu != gpu_of(device) else None
                 for precision in precisions:
-                    rows.append(_row(read, device, gpu, precision, batch, mode, dla, timing))
+                    rows.append(_row(read, device, gpu, precision, batch, slower, dla, timing))
     return rows
 
 

@@ -238,12 +238,19 @@ class _Reader:
             return Layer(name, "copy", 0, min(read, written), written, parts=(name,))
         return Layer(name, "other", 0, read, written, parts=(name,))
 
+    def maker(self, tensor: str) -> Any:
+        """What makes a tensor, seen through Q/DQ."""
+        node = self.graph.producer(tensor)
+        while node is not None and node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+            node = self.graph.producer(node.input[0])
+        return node
+
     def in_place(self, node: Any) -> bool:
         """Whether all parts of a concatenation can write where it would, so that it costs nothing.
 
         One of its parts may be such a concatenation itself.
         """
-        makers = [self.graph.producer(i) for i in node.input if i not in self.weights]
+        makers = [self.maker(i) for i in node.input if i not in self.weights]
         return all(
             m is not None and (self.ends_launch(m) or (m.op_type == "Concat" and self.in_place(m)))
             for m in makers

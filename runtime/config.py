@@ -21,6 +21,7 @@ TOP_KEYS = (
     "input",
     "second",
     "detect_every",
+    "subscribe",
     "cameras",
 )
 CAMERA_KEYS = ("source", "reference_size")
@@ -63,6 +64,7 @@ class Config:
         name: Of the file, without its ending; names the run's folder.
         second: Path of the model that looks at the regions which the pipeline asks for, or None.
         detect_every: Of how many frames the model looks at one.
+        subscribe: By kind of event, or `*`, the `module:function` that is called with each.
     """
 
     pipeline: str
@@ -77,6 +79,7 @@ class Config:
     name: str = "run"
     second: Optional[str] = None
     detect_every: int = 1
+    subscribe: Dict[str, Union[str, List[str]]] = field(default_factory=dict)
 
 
 def load_config(config: Union[str, "os.PathLike[str]", Mapping[str, Any], Config]) -> Config:
@@ -174,6 +177,9 @@ def _check(data: Dict[str, Any], folder: Path, name: str) -> Config:
         name=name,
         second=decode(Optional[str], data.get("second"), "second"),
         detect_every=_count(data.get("detect_every", 1), "detect_every"),
+        subscribe=decode(
+            Dict[str, Union[str, List[str]]], data.get("subscribe") or {}, "subscribe"
+        ),
     )
 
 

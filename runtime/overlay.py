@@ -1,12 +1,13 @@
 """Detections, tracks, lines and zones drawn over a picture."""
 
 from collections import deque
-from typing import Any, Deque, Dict, Iterable, Mapping, Optional, Sequence, Tuple
+from typing import Any, Deque, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ..core import Detections, Event, Tracks
 from .loop import Step
+from .pose.skeleton import SKELETONS, Skeleton
 from .sources.base import load_cv2
 
 Point = Tuple[float, float]
@@ -150,6 +151,49 @@ def draw_tracks(
     return image
 
 
+def draw_poses(
+    image: np.ndarray, poses: Detections, skeleton: Optional[Skeleton] = None, least: float = 0.2
+) -> np.ndarray:
+    """Draw skeletons: the left side light, the right side in the track's colour.
+
+    Args:
+        image: `(h, w, 3)` uint8 BGR, drawn upon.
+        poses: With `keypoints`, in pixels of the image.
+        skeleton: What joins the points; None to tell by their number, points alone where that
+            tells nothing.
+        least: Points that score no more are left out, and what leads to them.
+
+    Returns:
+        The image.
+    """
+    if poses.keypoints is None or not len(poses):
+        return image
+    pen, count = _Pen(image), poses.keypoints.shape[1]
+    if skeleton is None:
+        skeleton = next((s for s in SKELETONS.values() if len(s) == count), None)
+    edges = () if skeleton is None or len(skeleton) != count else skeleton.edges
+    left = set() if skeleton is None else {a for a, _ in skeleton.flip_pairs}
+    ids = poses.track_id if poses.track_id is not None else np.zeros(len(poses), np.int64)
+    for points, track in zip(poses.keypoints, ids.tolist()):
+        colour = PALETTE[track % len(PALETTE)]
+        light = tuple((v + 2 * 255) // 3 for v in colour)
+        there = np.isfinite(points).all(axis=1)
+        there[there] = (points[there, 2] > least) & (np.abs(points[there, :2]) < 1e5).all(axis=1)
+        bones = [(a, b) for a, b in edges if there[a] and there[b]]
+        for a, b in bones:
+            pen.line([points[a, :2], points[b, :2]], INK, pen.width + 2)
+        for a, b in bones:
+            shade = light if a in left and b in left else colour
+            pen.line([points[a, :2], points[b, :2]], shade, pen.width)
+        for k in np.flatnonzero(there).tolist():
+            centre = tuple(int(v) for v in np.round(points[k, :2] * 16))
+            radius = max(int(1.5 * pen.width * 16), 16)
+            pen.cv2.circle(image, centre, radius + 12, INK, -1, pen.cv2.LINE_AA, 4)
+            paint = light if k in left else colour
+            pen.cv2.circle(image, centre, radius, paint, -1, pen.cv2.LINE_AA, 4)
+    return image
+
+
 def draw_line(
     image: np.ndarray, start: Point, end: Point, text: str, colour: Colour = LINE
 ) -> np.ndarray:
@@ -201,6 +245,7 @@ class Overlay:
     """Draws what a pipeline sees: shapes with live counts, tracks with trails, the time.
 
     Counts come from the events `crossing` (`line`, `direction`), `entry` and `visit` (`zone`).
+    Where the pipeline tells poses, skeletons are drawn, and what its rules have found of each.
 
     Args:
         classes: Names by class id.
@@ -224,6 +269,8 @@ class Overlay:
         self.inside: Dict[str, int] = {}
         self._trails: Dict[int, Deque[Tuple[float, float, float]]] = {}
         self._started: Optional[float] = None
+        self._found: Dict[int, List[str]] = {}
+        self._signals: Dict[str, str] = {}
         self.hear(events)
 
     def hear(self, events: Iterable[Event]) -> None:
@@ -240,6 +287,19 @@ class Overlay:
             elif event.kind == "visit":
                 zone = str(payload.get("zone"))
                 self.inside[zone] = max(self.inside.get(zone, 0) - 1, 0)
+            elif event.kind == "released":
+                told = self._found.get(int(payload["track"]), [])
+                if payload["rule"] in told:
+                    told.remove(payload["rule"])
+            elif event.kind == "person":
+                self._found.pop(int(payload["track"]), None)
+            elif event.kind == "signal":
+                if payload["on"]:
+                    self._signals[str(payload["name"])] = str(payload["by"])
+                else:
+                    self._signals.pop(str(payload["name"]), None)
+            elif "keypoints" in payload and "track" in payload and "count" not in payload:
+                self._found.setdefault(int(payload["track"]), []).append(event.kind)
 
     def __call__(self, step: Step) -> Optional[np.ndarray]:
         """The annotated copy of a step's picture, or None where it has none."""
@@ -250,6 +310,8 @@ class Overlay:
         image = observation.image.copy()
         for name, polygon in self.zones.items():
             counts = f"{name}  {self.inside.get(name, 0)} now  {self.entries.get(name, 0)} in all"
+            if hasattr(step.pipeline, "poses"):
+                counts = name
             draw_zone(image, polygon, counts)
         if step.tracks is not None:
             self._follow(step.tracks, observation.timestamp)
@@ -257,11 +319,28 @@ class Overlay:
             draw_tracks(image, step.tracks, trails)
         else:
             draw_detections(image, observation.detections, self.classes)
+        poses = step.pipeline.poses() if hasattr(step.pipeline, "poses") else None
+        if poses is not None:
+            draw_poses(image, poses)
+            self._tell_found(image, poses)
         for name, (start, end) in self.lines.items():
             into, out = (self.crossings.get((name, d), 0) for d in ("in", "out"))
             draw_line(image, start, end, f"{name}  in {into}  out {out}")
         self._time(image, observation.timestamp)
         return image
+
+    def _tell_found(self, image: np.ndarray, poses: Detections) -> None:
+        """What is found of each person, over the head; signals that are on, in a corner."""
+        pen = _Pen(image)
+        for k, track in enumerate([] if poses.track_id is None else poses.track_id.tolist()):
+            if self._found.get(track):
+                box = poses.xyxy[k]
+                at = (float(box[0] + box[2]) / 2, float(box[1]))
+                text = ", ".join(sorted(set(self._found[track])))
+                pen.tag(text, at, PALETTE[track % len(PALETTE)], (0.5, 1.0))
+        if self._signals:
+            text = "  ".join(f"{name}: {by}" for name, by in sorted(self._signals.items()))
+            pen.tag(text, (image.shape[1], 0), LINE, (1.0, 0.0))
 
     def _follow(self, tracks: Tracks, now: float) -> None:
         for row in np.flatnonzero(tracks.confirmed):

@@ -4,13 +4,13 @@ import contextlib
 import os
 import threading
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 import msgspec
 
 from ...core import ConfigError, UsageError
 from ...pipelines.registry import camera_settings, pipeline_class
-from ...runtime.config import CameraConfig, Config, load_config, resolve_path
+from ...runtime.config import CameraConfig, Config, load_config, load_object, resolve_path
 from ...runtime.loop import Stream, run_loop
 from ...runtime.mot import read_mot
 from ...runtime.progress import Progress
@@ -169,6 +169,7 @@ class _Job:
             name: camera_settings(self.pipeline, camera)
             for name, camera in self.config.cameras.items()
         }
+        self.subscribers = _subscribers(self.config)
         self.folder = Path(out) if out is not None else Path("runs") / self.config.name
         for key in ("second", "detect_every"):
             if getattr(self.config, key) not in (None, 1) and not hasattr(self.pipeline, "regions"):
@@ -210,7 +211,9 @@ class _Job:
         shapes = {name: _shapes(scaled[name], source.size) for name, source in sources.items()}
         journal.set("shapes", shapes)
         stop = threading.Event()
-        sinks = open_sinks(stack, wanted, self.folder, sources, shapes, classes, journal, stop)
+        sinks = open_sinks(
+            stack, wanted, self.folder, sources, shapes, classes, journal, stop, self.subscribers
+        )
         stats = RunStats()
 
         def summarise() -> Summary:
@@ -284,6 +287,22 @@ def _second(config: Config, stack: contextlib.ExitStack) -> Any:
     if config.second is None:
         return None
     return stack.enter_context(load_pose(resolve_model(config.second, config.folder), threads=1))
+
+
+def _subscribers(config: Config) -> List[Tuple[str, Any]]:
+    """What is called with events: `subscribe: {kind: module:function}`."""
+    found = []
+    for kind, names in config.subscribe.items():
+        for name in [names] if isinstance(names, str) else names:
+            call = load_object(name, "subscriber", config.folder)
+            if not callable(call):
+                raise ConfigError(
+                    f"subscribe.{kind}: {name} cannot be called",
+                    got=type(call).__name__,
+                    expected="a function of an event",
+                )
+            found.append((kind, call))
+    return found
 
 
 def _uris(config: Config, source: Optional[str]) -> Dict[str, str]:

@@ -4,8 +4,9 @@ import contextlib
 import re
 import threading
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
+from ...core import Event
 from ...runtime.journal import Journal
 from ...runtime.loop import Sink, Step
 from ...runtime.mot import DetectionsWriter, TracksWriter
@@ -30,6 +31,7 @@ def open_sinks(
     classes: Sequence[str],
     journal: Journal,
     stop: threading.Event,
+    subscribers: Sequence[Tuple[str, Any]] = (),
 ) -> List[Sink]:
     """Open what was asked for; the stack closes it.
 
@@ -42,11 +44,12 @@ def open_sinks(
         classes: Names by class id.
         journal: Tells how far a run that was cut off had come.
         stop: Set when the user closes the window.
+        subscribers: Kinds of events, and what is called with each of that kind.
 
     Returns:
         Sinks for `run_loop`.
     """
-    sinks: List[Sink] = []
+    sinks: List[Sink] = [_subscriber(kind, call) for kind, call in subscribers]
     for name, source in sources.items():
         saved = journal.snapshot(name)
         resume = None if saved is None else saved.index
@@ -98,6 +101,17 @@ def _pictures(
         stack.callback(window.close)
         sinks.append(window)
     return sinks
+
+
+def _subscriber(kind: str, call: Callable[[Event], Any]) -> Sink:
+    """Calls with each event of a kind, and with nothing else; `*` is every kind."""
+
+    def sink(step: Step) -> None:
+        for event in step.events:
+            if kind in (event.kind, "*"):
+                call(event)
+
+    return sink
 
 
 def _track_sink(camera: str, writer: TracksWriter) -> Sink:

@@ -30,6 +30,9 @@ MOST_GAPS = 200
 WATCHED = "watched"
 """Key of a table row: seconds that the camera was seen."""
 
+MISSING = "missing"
+"""Key of a table row: seconds without pictures, for which counts are a lower bound."""
+
 Point = Tuple[float, float, float]
 
 
@@ -272,9 +275,21 @@ class CameraEvents:
         start, end = float(payload["from"]), float(payload["to"])
         self.gap_count += 1
         self.gap_seconds += max(0.0, end - start)
+        self._missing(self.clock.local(start), self.clock.local(end))
         if len(self.gaps) < MOST_GAPS:
             local = self.clock.local
             self.gaps.append((local(start), local(end), str(payload.get("reason") or "")))
+
+    def _missing(self, start: float, end: float) -> None:
+        """Share a gap among the rows that it reaches over."""
+        self.table.at(start)
+        self.table.at(max(end - 1e-6, start))  # now no more row is made that makes all wider
+        width = self.table.width
+        while start < end:
+            until = min((start // width + 1) * width, end)
+            row = self.table.at(start)
+            row[MISSING] = row.get(MISSING, 0) + until - start
+            start = until
 
 
 def collect(events: Iterable[Event], clock: Clock) -> Dict[str, CameraEvents]:

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import Any, Dict, List, Sequence, Tuple
 
 from .charts import Bar, bars
-from .collect import WATCHED, CameraEvents
+from .collect import MISSING, WATCHED, CameraEvents
 from .figures import Figures
 from .series import DAY, HOUR, TABLE_STEPS
-from .words import duration, number
+from .words import duration, long_duration, number
 
 MOST_ROWS = TABLE_STEPS[3][1]
 
@@ -60,9 +60,10 @@ def time_table(events: CameraEvents, figures: Figures) -> TimeTable:
         columns.append("entries")
         keys.append(("zone", zone.name))
     watching = width >= HOUR and bool(len(events.scene))
-    if watching:
-        groups.append(("Camera", 1))
-        columns.append("watched")
+    missing = events.gap_seconds > 0
+    if watching or missing:
+        groups.append(("Camera", watching + missing))
+        columns += ["watched"] * watching + ["missing"] * missing
     total: Dict[Any, float] = {}
     rows = []
     filled = _filled(events)
@@ -71,11 +72,17 @@ def time_table(events: CameraEvents, figures: Figures) -> TimeTable:
         for key, count in value.items():
             total[key] = total.get(key, 0) + count
         label = events.clock.row(when, width, one_day)
-        if not value and len(events.scene):
+        blind = value.get(MISSING, 0) >= 0.999 * width and value.keys() == {MISSING}
+        if blind or (not value and len(events.scene)):
             rows.append(Row(label, ()))
         else:
-            rows.append(Row(label, _cells(value, keys, watching)))
+            rows.append(Row(label, _cells(value, keys, watching, missing)))
     title, note = _told(width, events)
+    if missing:
+        note += (
+            " Where pictures are missing, counts are a lower bound (≥): "
+            f"{long_duration(events.gap_seconds)} in all."
+        )
     day, day_title = _typical_day(events, figures) if width >= DAY else ((), "")
     return TimeTable(
         title=title,
@@ -83,16 +90,20 @@ def time_table(events: CameraEvents, figures: Figures) -> TimeTable:
         groups=tuple(groups),
         columns=tuple(columns),
         rows=tuple(rows),
-        total=_cells(total, keys, watching),
+        total=_cells(total, keys, watching, missing),
         day=day,
         day_title=day_title,
     )
 
 
-def _cells(value: Dict[Any, float], keys: Sequence[Any], watching: bool) -> Tuple[str, ...]:
-    cells = [number(value.get(key, 0)) for key in keys]
-    if watching:
-        cells.append(duration(value[WATCHED]) if value.get(WATCHED) else "–")
+def _cells(
+    value: Dict[Any, float], keys: Sequence[Any], watching: bool, missing: bool
+) -> Tuple[str, ...]:
+    least = "≥ " if value.get(MISSING, 0) >= 0.5 else ""
+    cells = [least + number(value.get(key, 0)) for key in keys]
+    for key, shown in ((WATCHED, watching), (MISSING, missing)):
+        if shown:
+            cells.append(duration(value[key]) if value.get(key) else "–")
     return tuple(cells)
 
 

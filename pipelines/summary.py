@@ -68,6 +68,57 @@ def summarise_counting(
     return summary
 
 
+def summarise_gaps(events: Iterable[Event]) -> Dict[str, Any]:
+    """What was missing of one camera, from its events of the kind `gap`.
+
+    Returns:
+        `count`, `missing_s`, `longest_s`, `reasons` (seconds by reason) and, where there are any,
+        `note`: what that means for the counts, in words.
+    """
+    lengths: List[float] = []
+    reasons: Dict[str, float] = {}
+    for event in events:
+        if event.kind == "gap":
+            length = max(event.payload["to"] - event.payload["from"], 0.0)
+            lengths.append(length)
+            reason = event.payload.get("reason") or "not known"
+            reasons[reason] = reasons.get(reason, 0.0) + length
+    return _gaps(len(lengths), sum(lengths), max(lengths, default=0.0), reasons)
+
+
+def all_gaps(parts: Iterable[Dict[str, Any]]) -> Dict[str, Any]:
+    """Sums of `summarise_gaps` over cameras."""
+    parts = list(parts)
+    reasons: Dict[str, float] = {}
+    for part in parts:
+        for reason, length in part["reasons"].items():
+            reasons[reason] = reasons.get(reason, 0.0) + length
+    count, missing = sum(p["count"] for p in parts), sum(p["missing_s"] for p in parts)
+    return _gaps(count, missing, max((p["longest_s"] for p in parts), default=0.0), reasons)
+
+
+def _gaps(count: int, missing: float, longest: float, reasons: Dict[str, float]) -> Dict[str, Any]:
+    told: Dict[str, Any] = {
+        "count": count,
+        "missing_s": round(missing, 1),
+        "longest_s": round(longest, 1),
+        "reasons": {reason: round(length, 1) for reason, length in sorted(reasons.items())},
+    }
+    if count:
+        told["note"] = f"lower bound, {_words(missing)} missing"
+    return told
+
+
+def _words(seconds: float) -> str:
+    """A length of time in its largest unit: `8 minutes`."""
+    for unit, name in ((86400.0, "day"), (3600.0, "hour"), (60.0, "minute")):
+        if seconds >= 2 * unit or (name == "minute" and seconds >= unit):
+            number = round(seconds / unit)
+            return f"{number} {name}" + ("" if number == 1 else "s")
+    number = max(round(seconds), 1)
+    return f"{number} second" + ("" if number == 1 else "s")
+
+
 def _origin(track_id: int, follows: Dict[int, int]) -> int:
     """The first track of a person; links lead to earlier, so to smaller, ids."""
     while follows.get(track_id, track_id) < track_id:

@@ -21,9 +21,9 @@ from ..core import (
     Tracks,
     UsageError,
 )
+from .cameras import TINY, LoopCamera
 from .journal import Journal
 from .progress import Progress
-from .scene import Scene
 from .second import Result, SecondModel, answered, observation_of
 from .stats import CameraStats, RunStats, Stopwatch
 from .surroundings import asked_to_stop, one_opencv_thread
@@ -33,7 +33,6 @@ SNAPSHOT_S = 1.0
 SCENE_FIRST_S = 30.0
 SCENE_S = 600.0
 TICK_S = 1.0
-_TINY = 1e-6
 
 
 @dataclass(frozen=True)
@@ -182,42 +181,6 @@ def run_loop(
     return stats
 
 
-class _Camera:
-    """What the loop keeps for one camera."""
-
-    def __init__(self, name: str, stream: Stream, pipeline: Pipeline, stats: CameraStats) -> None:
-        self.name = name
-        self.source = stream.source
-        self.pipeline = pipeline
-        self.stats = stats
-        self.live = bool(getattr(stream.source, "live", False))
-        self.last: Optional[float] = None
-        self.scene = Scene()
-        self.heard = 0.0
-        self.snapshot_at = 0.0
-        self.scene_at = 0.0
-        self.finished = False
-        self.offset = 0
-        # Asked for regions and not yet processed; with a snapshot due, these come first.
-        self.ahead = 0
-        self.hold = False
-
-    @property
-    def fraction(self) -> Optional[float]:
-        """How much of the source is done, 0..1, or None where it has no end."""
-        if self.finished:
-            return 1.0
-        if self.live:
-            return None
-        duration = getattr(self.source, "duration", None)
-        if duration and self.last is not None:
-            return min(self.last / duration, 1.0)
-        frames = getattr(self.source, "frames", None)
-        if frames:
-            return min(((self.stats.index or 0) + 1) / frames, 1.0)
-        return None
-
-
 class _Loop:
     """The part that frames and recorded detections share: pipeline, sinks, journal, in order."""
 
@@ -234,7 +197,7 @@ class _Loop:
         self.progress = progress
         self.stats = stats
         self.clock = clock
-        self.cameras: Dict[str, _Camera] = {}
+        self.cameras: Dict[str, LoopCamera] = {}
 
     def begin(self, streams: Mapping[str, Stream]) -> None:
         if not streams:
@@ -244,14 +207,15 @@ class _Loop:
             source = stream.source
             size = (int(source.size[0]), int(source.size[1]))
             stats = self.stats.cameras[name] = CameraStats(size=size)
-            camera = _Camera(name, stream, stream.make_pipeline(size), stats)
-            camera.heard = camera.snapshot_at = now
+            camera = LoopCamera(name, stream, stream.make_pipeline(size), stats)
+            camera.snapshot_at = now
             camera.scene_at = now + SCENE_FIRST_S
             self.cameras[name] = camera
             saved = self.journal.snapshot(name) if self.journal is not None else None
+            camera.begin(now, self.clock.time(), saved and saved.timestamp)
             if saved is not None:
                 camera.pipeline.restore(saved.state)
-                camera.last = stats.last = saved.timestamp
+                stats.last = saved.timestamp
                 stats.index, stats.resumed = saved.index, saved.index + 1
                 stats.frames = int(saved.stats.get("frames", 0))
                 stats.dropped = int(saved.stats.get("dropped", 0))
@@ -266,19 +230,16 @@ class _Loop:
         if self.journal is not None:
             self.journal.set("ended", None)
 
-    def dated(self, camera: _Camera, given: Observation) -> Observation:
+    def dated(self, camera: LoopCamera, given: Observation) -> Observation:
         """The observation as the pipeline sees it: time rises strictly, and numbers go on after
         a restart."""
-        moment = float(given.timestamp)
-        if camera.last is not None and moment <= camera.last:
-            moment = round(camera.last + _TINY, 6)
-        camera.last = moment
+        moment = camera.last = camera.moment(float(given.timestamp))
         index = given.index + camera.offset
         if moment != given.timestamp or given.camera != camera.name or camera.offset:
             given = replace(given, camera=camera.name, timestamp=moment, index=index)
         return given
 
-    def ask(self, camera: _Camera, given: Observation) -> Observation:
+    def ask(self, camera: LoopCamera, given: Observation) -> Observation:
         """The observation, dated, with the regions that its pipeline asks for."""
         given = self.dated(camera, given)
         camera.ahead += 1
@@ -290,11 +251,13 @@ class _Loop:
         camera.stats.add("regions", watch.lap())
         return given
 
-    def step(self, camera: _Camera, given: Observation) -> None:
+    def step(self, camera: LoopCamera, given: Observation) -> None:
         """One observation, dated, through pipeline, sinks and journal."""
         stats = camera.stats
         watch = Stopwatch()
-        events = camera.pipeline.process(given)
+        gap = camera.gap(given.timestamp, self.clock.monotonic())
+        events = self.told_of(camera, gap, given.timestamp) if gap else []
+        events += camera.pipeline.process(given)
         stats.add("pipeline", watch.lap())
         stats.frames += 1
         self.stats.processed += 1
@@ -304,7 +267,8 @@ class _Loop:
         if self.sinks:
             self.tell(Step(camera.name, given, camera.pipeline.tracks(), events, camera.pipeline))
             stats.add("sinks", watch.lap())
-        now = camera.heard = self.clock.monotonic()
+        now = self.clock.monotonic()
+        camera.saw(given.timestamp, now)
         self.keep(camera, events, now)
         if given.image is not None:
             camera.scene.offer(given.image, given.index)
@@ -315,11 +279,17 @@ class _Loop:
         if self.progress is not None:
             self.progress.update(self.stats.processed, self.fraction())
 
+    def told_of(self, camera: LoopCamera, gap: Event, timestamp: float) -> List[Event]:
+        """A gap, and what its passing brings: who was seen before it is not seen any more."""
+        if camera.ahead:
+            return [gap]
+        return [*camera.pipeline.tick(timestamp - TINY), gap]
+
     def tell(self, step: Step) -> None:
         for sink in self.sinks:
             sink(step)
 
-    def keep(self, camera: _Camera, events: List[Event], now: float) -> None:
+    def keep(self, camera: LoopCamera, events: List[Event], now: float) -> None:
         """Journal a frame; with a snapshot when one is due."""
         camera.stats.events += len(events)
         if self.journal is None:
@@ -335,7 +305,7 @@ class _Loop:
             camera.snapshot_at = self.clock.monotonic()
 
     def write(
-        self, camera: _Camera, events: List[Event], snapshot: bool, provisional: bool = False
+        self, camera: LoopCamera, events: List[Event], snapshot: bool, provisional: bool = False
     ) -> None:
         stats = camera.stats
         if self.journal is None or stats.index is None:
@@ -348,7 +318,7 @@ class _Loop:
             camera.name, stats.index, stats.last or 0.0, events, state, counted, provisional
         )
 
-    def keep_scene(self, camera: _Camera) -> None:
+    def keep_scene(self, camera: LoopCamera) -> None:
         if self.journal is None:
             return
         jpeg = camera.scene.jpeg()
@@ -363,22 +333,27 @@ class _Loop:
             if not camera.live or camera.finished or camera.ahead or now - camera.heard < TICK_S:
                 continue
             # A frame of this very moment may be on its way: time is told a little late.
-            moment = self.clock.time() - TICK_S / 2
-            if camera.last is None or moment <= camera.last:
+            moment = camera.now(now)
+            if moment is None or camera.last is None or moment - TICK_S / 2 <= camera.last:
                 continue
+            moment -= TICK_S / 2
             camera.last = moment
             events = camera.pipeline.tick(moment)
             if events:
                 self.tell(Step(camera.name, None, None, events, camera.pipeline))
                 self.keep(camera, events, now)
 
-    def finish(self, camera: _Camera) -> None:
+    def finish(self, camera: LoopCamera) -> None:
         """The end of one camera: what its pipeline still has to tell."""
         if camera.finished:
             return
         camera.finished = True
         camera.stats.warnings = list(getattr(camera.source, "warnings", ()))
+        camera.stats.connection = camera.connection()
+        gap = camera.missing(self.clock.monotonic())
         events = camera.pipeline.finish()
+        if gap is not None:
+            events = [*events, gap]
         camera.stats.events += len(events)
         if events and self.sinks:
             self.tell(Step(camera.name, None, None, events, camera.pipeline))

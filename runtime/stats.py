@@ -88,6 +88,9 @@ class CameraStats:
         size: `(width, height)` in pixels.
         resumed: Number of the frame from which a restart went on, or None.
         events: Events of this process.
+        gaps: How often pictures were missing, in this process.
+        missing_s: Seconds that they were missing.
+        connection: What the source tells of its connection; empty without one.
         warnings: Sentences that a user should see.
         stages: Times by stage, of this process.
     """
@@ -100,6 +103,9 @@ class CameraStats:
     size: Tuple[int, int] = (0, 0)
     resumed: Optional[int] = None
     events: int = 0
+    gaps: int = 0
+    missing_s: float = 0.0
+    connection: Dict[str, Any] = field(default_factory=dict)
     warnings: List[str] = field(default_factory=list)
     stages: Dict[str, StageTimes] = field(default_factory=dict)
 
@@ -129,6 +135,8 @@ class CameraStats:
         }
         if self.resumed is not None:
             result["resumed_at_frame"] = self.resumed
+        if self.connection:
+            result["connection"] = dict(self.connection)
         if self.warnings:
             result["warnings"] = list(self.warnings)
         return result

@@ -23,7 +23,7 @@ from ..core import Detections, Frame, Observation
 from .second import Question, Result, SecondModel, Spent, answered, observation_of
 from .stats import Stopwatch
 
-GRACE_S = 3.0
+GRACE_S = 1.0
 """How long a camera that hangs in its driver may keep the run from ending."""
 
 BATCH = 8
@@ -301,8 +301,10 @@ class Crew:
 
     def __exit__(self, *error: object) -> None:
         self._leave.set()
+        self._interrupt()
+        deadline = monotonic() + GRACE_S
         for capture in self._captures.values():
-            capture.join(GRACE_S)
+            capture.join(max(deadline - monotonic(), 0.0))
         for _ in self._workers:
             self._tasks.end()
         for worker in self._workers:
@@ -332,9 +334,17 @@ class Crew:
         except BaseException as error:
             question.error = error
 
+    def _interrupt(self) -> None:
+        """End sources that wait for a camera."""
+        for capture in self._captures.values():
+            interrupt = getattr(capture.source, "interrupt", None)
+            if interrupt is not None:
+                interrupt()
+
     def dropped(self, name: str) -> int:
-        """Frames of a live camera that found no room."""
-        return self._captures[name].dropped
+        """Frames of a live camera that found no room, here or on their way from the camera."""
+        capture = self._captures[name]
+        return capture.dropped + int(getattr(capture.source, "dropped", 0))
 
     def work(
         self,
@@ -381,7 +391,9 @@ class Crew:
                     yield name
             if not self._stop.is_set():
                 continue
-            deadline = deadline or monotonic() + GRACE_S
+            if deadline is None:
+                deadline = monotonic() + GRACE_S
+                self._interrupt()
             if monotonic() > deadline:
                 hanging = (n for n, c in running.items() if not (c.done or c.line or c.asked))
                 for name in list(hanging):

@@ -16,7 +16,15 @@ from ...runtime.mot import read_mot
 from ...runtime.progress import Progress
 from ...runtime.replay import Replay
 from ...runtime.stats import RunStats
-from .folder import PathLike, Summary, open_journal, refuse_finished, write_summary
+from .awaiting import await_cameras
+from .folder import (
+    PathLike,
+    Summary,
+    known_sizes,
+    open_journal,
+    refuse_finished,
+    write_summary,
+)
 from .sinks import Wanted, open_sinks
 
 ConfigLike = Union[PathLike, Mapping[str, Any], Config]
@@ -61,6 +69,7 @@ def run(
             until then is kept.
     """
     from ...runtime.sources import open_source
+    from ...runtime.sources.address import mask
 
     job = _Job(config, out)
     uris = _uris(job.config, source)
@@ -71,6 +80,7 @@ def run(
         detector = stack.enter_context(_detector(job, path, decoder))
         second = _second(job.config, stack)
         sources = {name: stack.enter_context(open_source(uri, name)) for name, uri in uris.items()}
+        await_cameras(sources, job.config, {} if overwrite else known_sizes(job.folder))
         card = detector.card
         facts = {
             "model": os.path.basename(path),
@@ -82,7 +92,8 @@ def run(
             **({} if second is None else {"second": os.path.basename(second.where)}),
             "sources": {name: _told(uri) for name, uri in uris.items()},
         }
-        identity = {"model": path, "decoder": decoder, "sources": uris}
+        shown = {name: mask(uri) for name, uri in uris.items()}
+        identity = {"model": path, "decoder": decoder, "sources": shown}
         return job.execute(
             stack,
             sources,
@@ -343,11 +354,11 @@ def _model_path(config: Config, model: Optional[PathLike]) -> str:
 
 def _told(uri: str) -> str:
     """A URI as a report may show it: files by name, others without a password."""
+    from ...runtime.sources.address import mask
+
     if "://" not in uri:
         return os.path.basename(uri.rstrip("/")) or uri
-    scheme, _, rest = uri.partition("://")
-    place, slash, path = rest.partition("/")
-    return f"{scheme}://{place.rpartition('@')[2]}{slash}{path}"
+    return mask(uri).replace("://***@", "://")
 
 
 def _shapes(settings: Any, size: Tuple[int, int]) -> Dict[str, Any]:

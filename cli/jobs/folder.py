@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, Mapping, Optional, Sequence, Tuple, Union
 
 from ...core import Event, StorageError, UsageError
+from ...pipelines.summary import all_gaps, summarise_gaps
 from ...runtime.files import write_whole
 from ...runtime.journal import Journal
 from ...runtime.stats import RunStats
@@ -63,6 +64,15 @@ def refuse_finished(folder: Path, overwrite: bool) -> None:
                 f"{folder} holds a finished run",
                 remedy="give --overwrite to start anew, or another --out",
             )
+
+
+def known_sizes(folder: Path) -> Dict[str, Tuple[int, int]]:
+    """`(width, height)` of each camera's frames in the run that a folder holds; empty without."""
+    if not (folder / JOURNAL).exists():
+        return {}
+    with Journal(folder / JOURNAL, readonly=True) as journal:
+        shapes = journal.get("shapes") or {}
+    return {name: (int(s["size"][0]), int(s["size"][1])) for name, s in shapes.items()}
 
 
 def open_journal(folder: Path, identity: Mapping[str, Any], overwrite: bool) -> Journal:
@@ -128,12 +138,20 @@ def write_summary(
         What the file holds. With several cameras each has its part under `cameras`, and the sums
         stand on top.
     """
-    parts = {name: made.summarise(journal.events(name)) for name, made in pipelines.items()}
+    parts = {}
+    for name, made in pipelines.items():
+        parts[name] = made.summarise(journal.events(name))
+        gaps = summarise_gaps(journal.events(name, "gap"))
+        if gaps["count"]:
+            parts[name]["gaps"] = gaps
     summary: Summary = stats.summary()
     if len(parts) == 1:
         summary.update(next(iter(parts.values())))
     else:
         summary.update(totals(list(parts.values())))
+        gaps = [part["gaps"] for part in parts.values() if "gaps" in part]
+        if gaps:
+            summary["gaps"] = all_gaps(gaps)
         summary["cameras"] = {
             name: {**part, **stats.cameras[name].summary()} for name, part in parts.items()
         }

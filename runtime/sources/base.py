@@ -8,6 +8,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, Union
 from urllib.parse import parse_qsl, unquote
 
 from ...core import Frame, MissingDependency, SourceError, UsageError, did_you_mean
+from .address import mask
 
 Query = Dict[str, str]
 
@@ -71,7 +72,16 @@ _OPENERS: Dict[str, Union[str, Opener]] = {
     "file": "file:open_file",
     "synth": "synth:SynthSource",
     "v4l2": "v4l2:V4l2Source",
+    "rtsp": "network:open_rtsp",
+    "rtsps": "network:open_rtsp",
+    "http": "network:open_http",
+    "https": "network:open_http",
+    "csi": "network:open_csi",
+    "live+file": "network:open_live_file",
+    "live+synth": "network:open_live_synth",
 }
+_WHOLE = ("rtsp", "rtsps", "http", "https")
+"""Schemes whose openers get the address as it stands: most of its query is the camera's."""
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://(.*)$", re.DOTALL)
 _CLASS = re.compile(r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
 
@@ -86,8 +96,11 @@ def open_source(uri: Union[str, "Path"], camera: str = "camera") -> Source:
 
     Args:
         uri: A video file, a folder of images (`frames?fps=7`), `/dev/video0`,
-            `v4l2:///dev/video0?width=1280&height=720&fps=30`, any registered scheme, or the
-            user's own `module:Class?key=value`, called as `Class(camera=…, key="value")`.
+            `v4l2:///dev/video0?width=1280&height=720&fps=30`, a network camera
+            (`rtsp://user:password@host/stream?transport=tcp`, `http://host/video.mjpg`), a
+            Jetson's `csi://0`, a file played as a live camera (`live+file:///clip.mp4?loop=1`),
+            any registered scheme, or the user's own `module:Class?key=value`, called as
+            `Class(camera=…, key="value")`.
         camera: Name that the frames carry.
 
     Raises:
@@ -101,10 +114,12 @@ def open_source(uri: Union[str, "Path"], camera: str = "camera") -> Source:
         scheme, rest = match.group(1).lower(), match.group(2)
         if scheme not in _OPENERS:
             raise UsageError(
-                f"source {text!r}: unknown scheme {scheme!r}",
+                f"source {mask(text)!r}: unknown scheme {scheme!r}",
                 remedy=did_you_mean(scheme, _OPENERS),
             )
-        location, query = _split(unquote(rest) if scheme == "file" else rest)
+        if scheme in _WHOLE and isinstance(_OPENERS[scheme], str):
+            return _opener(scheme)(text, camera, {})
+        location, query = _split(unquote(rest) if scheme.endswith("file") else rest)
         return _opener(scheme)(location, camera, query)
     location, query = _split(text)
     if _CLASS.match(location) and not Path(location).exists():

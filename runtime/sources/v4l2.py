@@ -8,6 +8,7 @@ from typing import Iterator
 
 from ...core import Frame, SourceError, UsageError
 from .base import Query, Source, load_cv2, positive, take
+from .timeline import SHARED
 
 _GIVE_UP = 3
 
@@ -103,12 +104,12 @@ class V4l2Source(Source):
     def _now(self) -> float:
         age = time.monotonic() - self._capture.get(self._cv2.CAP_PROP_POS_MSEC) / 1e3  # type: ignore[union-attr]
         # Drivers stamp with the monotonic clock; anything else is no age of a fresh frame.
-        return time.time() - (age if 0 <= age < 2 else 0.0)
+        return SHARED.unix(time.monotonic() - (age if 0 <= age < 2 else 0.0))
 
     def close(self) -> None:
         # Releasing a device that another thread reads from crashes; one that hangs is left to
         # the end of the process.
-        if self._capture is not None and self._reading.acquire(timeout=3.0):
+        if self._capture is not None and self._reading.acquire(timeout=0.5):
             self._capture.release()
             self._capture = None
             self._reading.release()

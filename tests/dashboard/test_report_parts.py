@@ -273,3 +273,25 @@ def test_two_hundred_thousand_events_take_seconds():
             collected.add(event)
     # 40,000 here; a tenth of a millisecond each would be 20 s for 200,000.
     assert time.perf_counter() - started < 4.0
+
+
+def test_rows_with_missing_pictures_say_that_they_are_a_lower_bound():
+    day = 1_700_006_400.0  # midnight, UTC
+    events = []
+    for hour in range(4):
+        for minute in (5, 40):
+            at = day + 3600 * hour + 60 * minute
+            payload = {"line": "door", "direction": "in", "track": len(events) + 1}
+            events.append(Event("a", at, "crossing", payload))
+    gap = {"from": day + 3600 * 2 - 120, "to": day + 3600 * 2 + 360, "reason": "hung"}
+    events.append(Event("a", gap["to"], "gap", gap))
+    seen = collect(events, Clock("file"))["a"]
+    from edgelane.dashboard.figures import Figures, LineFigures
+
+    table = time_table(seen, Figures([LineFigures("door", 8, 0)]))
+    assert table.columns[-1] == "missing" and "8 minutes in all" in table.note
+    cells = [row.cells for row in table.rows]
+    assert cells[1][1:] == ("≥ 2", "≥ 0", "2 min 0 s") or cells[1][1].startswith("≥ 2")
+    assert cells[2][1].startswith("≥ 2") and cells[2][-1].startswith("6 min")
+    assert not cells[0][1].startswith("≥") and not cells[3][1].startswith("≥")
+    assert table.total[1] == "≥ 8"

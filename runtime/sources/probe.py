@@ -1,0 +1,164 @@
+"""Asking a camera whether it would give pictures, before a decoder is set on it.
+
+FFmpeg behind OpenCV says "no" to everything; and where a camera accepts connections but answers
+nothing, it does so after many seconds. A few lines of RTSP (RFC 2326) say why, and soon.
+"""
+
+import base64
+import hashlib
+import os
+import re
+import socket
+import ssl
+from typing import Dict, Optional, Tuple
+
+from .address import Address
+
+
+class Away(Exception):
+    """A camera gives no pictures now; the message says why, in a few words for a report.
+
+    Attributes:
+        patient: Trying again soon would do harm: cameras lock out who comes with a wrong
+            password too often.
+    """
+
+    def __init__(self, why: str, patient: bool = False) -> None:
+        super().__init__(why)
+        self.patient = patient
+
+
+_CODEC = re.compile(r"(?im)^a=rtpmap:\d+\s+(H264|H265|HEVC|JPEG|MP4V-ES)/")
+
+
+def reach(address: Address, timeout: float) -> socket.socket:
+    """A connection to the camera.
+
+    Raises:
+        Away: There is none to be had.
+    """
+    try:
+        made = socket.create_connection((address.host, address.port), timeout)
+    except socket.timeout:
+        raise Away("no answer from the network") from None
+    except ConnectionRefusedError:
+        raise Away("connection refused") from None
+    except socket.gaierror:
+        raise Away(f"the name {address.host} is unknown") from None
+    except OSError as error:
+        raise Away(f"not reachable ({error.strerror or error})") from None
+    if address.scheme in ("rtsps", "https"):
+        context = ssl.create_default_context()
+        # Cameras sign for themselves. The connection is kept from listeners all the same.
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        try:
+            made = context.wrap_socket(made, server_hostname=address.host)
+        except (OSError, ValueError) as error:
+            made.close()
+            raise Away(f"no encrypted connection ({error})") from None
+    return made
+
+
+def describe(address: Address, timeout: float) -> Optional[str]:
+    """Ask an RTSP camera to describe the stream.
+
+    Args:
+        address: Of the stream.
+        timeout: Seconds for each answer.
+
+    Returns:
+        The codec: `h264`, `h265`, `jpeg`, `mpeg4`, or None where it is not told.
+
+    Raises:
+        Away: Refused, not reachable, no answer, wrong password, no such stream.
+    """
+    with reach(address, timeout) as link:
+        status, headers, body = _ask(link, address, 1, None)
+        if status == 401:
+            if address.user is None:
+                raise Away("the camera asks for a user and a password", patient=True)
+            login = authorization(headers.get("www-authenticate", ""), address, "DESCRIBE")
+            status, headers, body = _ask(link, address, 2, login)
+            if status in (401, 403):
+                raise Away("wrong user or password", patient=True)
+    if status == 404:
+        raise Away("the camera has no stream of that name")
+    if status != 200:
+        raise Away(f"the camera answers {status}")
+    found = _CODEC.search(body)
+    names = {"h264": "h264", "h265": "h265", "hevc": "h265", "jpeg": "jpeg", "mp4v-es": "mpeg4"}
+    return names[found.group(1).lower()] if found else None
+
+
+def authorization(challenge: str, address: Address, method: str, uri: str = "") -> str:
+    """The `Authorization` header that answers a challenge: Basic, or Digest with MD5 or SHA-256
+    (RFC 7616)."""
+    user, password = address.user or "", address.password or ""
+    kind, _, rest = challenge.partition(" ")
+    if kind.lower() != "digest":
+        return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+    given = dict(re.findall(r'(\w+)="?([^",]*)"?', rest))
+    algorithm = given.get("algorithm", "MD5")
+    kind_of = hashlib.sha256 if algorithm.upper() == "SHA-256" else hashlib.md5
+
+    def digest(*parts: str) -> str:
+        return kind_of(":".join(parts).encode()).hexdigest()
+
+    uri = uri or address.url
+    realm, nonce = given.get("realm", ""), given.get("nonce", "")
+    first, second = digest(user, realm, password), digest(method, uri)
+    fields = {"username": user, "realm": realm, "nonce": nonce, "uri": uri}
+    extra = ""
+    if "auth" in [part.strip() for part in given.get("qop", "").split(",")]:
+        own = os.urandom(8).hex()
+        fields["response"] = digest(first, nonce, "00000001", own, "auth", second)
+        extra = f', qop=auth, nc=00000001, cnonce="{own}"'
+    else:
+        fields["response"] = digest(first, nonce, second)
+    if "algorithm" in given:
+        extra += f", algorithm={algorithm}"
+    if "opaque" in given:
+        extra += f', opaque="{given["opaque"]}"'
+    return "Digest " + ", ".join(f'{k}="{v}"' for k, v in fields.items()) + extra
+
+
+def _ask(
+    link: socket.socket, address: Address, number: int, login: Optional[str]
+) -> Tuple[int, Dict[str, str], str]:
+    lines = [f"DESCRIBE {address.url} RTSP/1.0", f"CSeq: {number}", "Accept: application/sdp"]
+    if login:
+        lines.append(f"Authorization: {login}")
+    data = b""
+    try:
+        link.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
+        while b"\r\n\r\n" not in data:
+            data += _more(link, data)
+        head, _, body = data.partition(b"\r\n\r\n")
+        first, *rest = head.decode("latin-1").split("\r\n")
+        pairs = [line.partition(":") for line in rest]
+        headers: Dict[str, str] = {}
+        for name, _, value in pairs:
+            # Of several challenges Digest is the one to answer.
+            name = name.strip().lower()
+            if name not in headers or value.strip().lower().startswith("digest"):
+                headers[name] = value.strip()
+        match = re.match(r"RTSP/1\.\d (\d{3})", first)
+        if match is None:
+            raise Away("what answers there is no RTSP camera")
+        length = int(headers.get("content-length") or 0)
+        while len(body) < min(length, 1 << 16):
+            body += _more(link, body)
+    except socket.timeout:
+        raise Away("no answer from the camera") from None
+    except (OSError, ValueError) as error:
+        raise Away(f"the camera broke off ({error})") from None
+    return int(match.group(1)), headers, body.decode("latin-1")
+
+
+def _more(link: socket.socket, so_far: bytes) -> bytes:
+    data = link.recv(4096)
+    if not data:
+        raise Away("the camera hung up")
+    if len(so_far) > 1 << 17:
+        raise Away("what answers there is no RTSP camera")
+    return data

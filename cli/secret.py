@@ -22,6 +22,6 @@ def set_secret(name: str, root: str) -> None:
     if sys.stdin.isatty():
         value = click.prompt(name, hide_input=True, confirmation_prompt=True)
     else:
-        value = click.get_text_stream("stdin").readline().rstrip("\r\n")
+        value = sys.stdin.readline().rstrip("\r\n")
     path = write_secret(name, value, None if root == "/" else Path(root) / FOLDER.lstrip("/"))
     click.echo(f"secret  {path}")

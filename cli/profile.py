@@ -134,6 +134,9 @@ def command(
     finally:
         shown.close()
     failed = not any(row.get("ms") for row in result["rows"])
+    if result["problem"]:
+        failed = True
+        click.echo(f"Error: {result['problem']}", err=True)
     if as_json:
         click.echo(json.dumps(result))
         return 1 if failed else 0
@@ -143,7 +146,8 @@ def command(
         click.echo(f"note    {note}")
     for answer in result["answers"]:
         click.echo(answer["text"])
-    click.echo(f"report  {result['report']}")
+    if result["report"]:
+        click.echo(f"report  {result['report']}")
     return 1 if failed else 0
 
 
@@ -191,7 +195,10 @@ def _table(rows: List[Dict[str, Any]]):
             parts.append("estimated, inference alone")
         else:
             high = row["high_ms"]
-            reach = f" ±{50 * (high - row['low_ms']) / row['ms']:.0f} %" if high else ""
+            share = 50 * (high - row["low_ms"]) / row["ms"] if high else None
+            reach = (
+                "" if share is None else f" ±{share:.0f} %" if share < 100 else " ±100 % or more"
+            )
             parts = [f"{row['ms']:.2f} ms{reach}", f"{row['fps']:.0f} fps"]
         if row.get("watts"):
             parts += [f"{row['watts']:.1f} W", f"{row['energy_mj']:.0f} mJ"]

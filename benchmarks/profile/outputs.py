@@ -35,8 +35,7 @@ def write_outputs(
     from .page import render
 
     notes = list(notes)
-    told = [{**a, "row": None if a["row"] is None else rows.index(a["row"])} for a in answers]
-    data = {"rows": rows, "answers": told, "notes": notes, "about": about}
+    data = {"rows": rows, "answers": answers, "notes": notes, "about": about}
     write_whole(folder / "rows.json", (json.dumps(data, indent=1) + "\n").encode())
     write_whole(folder / "rows.csv", _csv(rows).encode())
     picture: Optional[bytes] = None

@@ -54,7 +54,9 @@ def measured_rows(
         journal: What was measured of it.
         machine: Where, see `this_machine`.
     """
-    return [_row(row, journal, machine) for row in rows]
+    table = [_row(row, journal, machine) for row in rows]
+    several = len({row["backend"] for row in table if row["backend"]}) > 1
+    return [{**row, "several_backends": True} for row in table] if several else table
 
 
 def _row(row: Row, journal: Journal, machine: Tuple[str, str]) -> Dict[str, Any]:
@@ -153,8 +155,8 @@ def _doubts(row: Dict[str, Any]) -> List[str]:
         notes.append("the machine was noisy: look at the interval before you trust the median")
     if abs(row["sum_ratio"] - 1) > ADDS_UP:
         notes.append(
-            f"the machine was busy: the stages' medians sum up to {100 * row['sum_ratio']:.0f} % "
-            "of the whole; their parts of it (of_median) do add up"
+            "the machine was busy: the stages' medians (p50) do not add up to the whole, their "
+            "parts of it (of_median) do"
         )
     return notes
 
@@ -202,6 +204,8 @@ def title(row: Dict[str, Any]) -> str:
             parts = [_ENDS_IN_SIZE.sub("", name) or name, text]
     if row.get("precision"):
         parts.append(str(row["precision"]).upper())
+    if row.get("several_backends"):
+        parts.append(f"by {row['backend']}")
     return " ".join(parts)
 
 

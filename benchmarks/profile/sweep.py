@@ -69,9 +69,14 @@ def profile(
         progress: Called with what is being done, how much of it, and of how much or None.
 
     Returns:
-        `rows` (those measured, then those estimated; see the README), `answers` (`device`,
-        `text`, `row`), `notes`, and the paths `report`, `csv`, `json` and `png` (None without
-        matplotlib).
+        `rows` (those measured, then those estimated), `answers` (`device`, `text`, `row`),
+        `notes`, `about`, the paths `report`, `csv`, `json` and `png` (None without matplotlib),
+        and `problem`: why the files could not be written in the end, or None. Each row has
+        `kind` (`measured` or `estimate`), `model`, `size`, `precision`, `backend`, `device`,
+        `error` (None where all went well), `notes`, and as far as they are known `ms` with
+        `low_ms` and `high_ms`, `infer_ms`, `fps`, `stages` (`p50`, `p95`, `p99`, `mean` and
+        `of_median` by name), `peak_mb`, `file_mb`, `metric`, `accuracy` (0..1), `agreement`,
+        `drop`, `watts`, `energy_mj`, `temperature_c`, `front` and `energy_front`.
 
     Raises:
         UsageError: What is asked for makes no sense.
@@ -122,7 +127,14 @@ def profile(
     picked = answers(table, budget or Budget())
     if not journal.flush():
         notes.append(f"{journal.path} could not be written: {journal.problem}")
-    return write_outputs(folder, table, picked, notes, _about(found, plan, machine))
+    about = _about(found, plan, machine)
+    try:
+        return {**write_outputs(folder, table, picked, notes, about), "problem": None}
+    except StorageError as error:
+        # What was measured took longer than a disk takes to be cleared: it is handed on.
+        told = {"rows": table, "answers": picked, "notes": notes, "about": about}
+        files = dict.fromkeys(("report", "csv", "json", "png"))
+        return {**told, **files, "problem": str(error)}
 
 
 def measure_here(plan: Plan, journal: Journal, folder: Path, tell: Tell) -> List[Any]:

@@ -12,7 +12,7 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 import numpy as np
 
-from ...core import Detections, EdgelaneError, Frame
+from ...core import Detections, EdgelaneError, Frame, StorageError
 from .data import Data
 from .stats import summary
 from .subjects import Subject, open_subject
@@ -273,7 +273,10 @@ def _judge_boxes(
     if reference is not None:
         answer["agreement"] = round(compare(zip(read_found(reference), found)).f1, 5)
     if keep is not None:
-        write_found(keep, found)
+        try:
+            write_found(keep, found)
+        except StorageError as error:
+            answer.setdefault("notes", []).append(f"its detections were not kept: {error}")
     return answer
 
 

@@ -218,6 +218,15 @@ def test_a_disk_that_is_full_loses_nothing_that_was_measured(tmp_path, models, m
     result = profile(models[:1], tmp_path / "data", out=tmp_path / "out", repeats=2)
     assert result["rows"][0]["rounds"] == 2
     assert any("No space left on device" in note for note in result["notes"])
+    assert result["problem"] is None
+
+    def fuller(path, content):
+        raise StorageError(f"{path} cannot be written", got="No space left on device")
+
+    monkeypatch.setattr("edgelane.benchmarks.profile.outputs.write_whole", fuller)
+    result = profile(models[:1], tmp_path / "data", out=tmp_path / "other", repeats=2)
+    assert result["rows"][0]["rounds"] == 2 and result["report"] is None
+    assert "No space left on device" in result["problem"]
 
 
 def test_a_clock_that_steps_does_no_harm(monkeypatch):

@@ -1,6 +1,9 @@
 """`edgelane profile`: rows on stdout, sentences on stderr, exit codes."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -39,6 +42,30 @@ def test_a_folder_of_pictures_is_enough(tmp_path, pictures, capsys):
     same = str(tmp_path / "out" / "rows.json")
     assert run_cli(["profile", "--compare", same, same]) == 0
     assert "too close to tell" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_engines_are_built_and_measured_beside_the_cpu(tmp_path, pictures):
+    pytest.importorskip("onnx")
+    site = Path(__file__).resolve().parents[1] / "fakes" / "site"
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(p for p in (str(site), os.environ.get("PYTHONPATH")) if p),
+        "EDGELANE_FAKE_TENSORRT": "8.5",
+        "EDGELANE_FAKE_DEVICE": "xavier",
+        "EDGELANE_ENGINES": str(tmp_path / "engines"),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "edgelane", "profile", MODEL, "--data", pictures, "--out",
+         str(tmp_path / "out"), "--repeats", "1", "--seconds", "0.02", "--threads", "1",
+         "--no-accuracy", "--backends", "tensorrt,onnxruntime", "--json"],
+        env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)["rows"]
+    assert [r["backend"] for r in rows] == ["tensorrt", "onnxruntime"]
+    assert all(r["error"] is None and r["ms"] > 0 for r in rows)
+    assert list((tmp_path / "out" / "engines").glob("*.engine"))
 
 
 def test_a_sweep_in_which_all_fails_fails(tmp_path, pictures, capsys):

@@ -13,6 +13,7 @@ from .artefacts import check_places, write_together
 from .cache import TARGET, cache_bytes
 from .collect import collect
 from .feeds import Feeds, open_feeds
+from .floats import LEAST_SHARE
 from .frames import COUNT
 from .graph import Graph, read_model
 from .kept import Kept
@@ -24,6 +25,9 @@ AUTO = "auto"
 VALUES = 1 << 19
 """Values of each tensor that are counted, about, however many pictures there are."""
 TARGETS = ("trt", "cpu")
+POSE_SHARE = 0.9
+"""Share of a pose net's multiply-adds that stays in INT8 at least. Where the peak of a map lies is
+told to a fraction of its pixels, which takes less noise than to find a box."""
 
 Progress = Callable[[str, int, Optional[int]], None]
 PathLike = Union[str, Path]
@@ -126,13 +130,13 @@ def calibrate(
     recipe = quantise_best(
         proto,
         look,
-        lambda: iter(feeds),
+        feeds.spread,
         method=method,
         floats=tuple(float_nodes),
         target=target,
+        share=POSE_SHARE if feeds.card.task == "pose" else LEAST_SHARE,
     )
-    # The names that have a scale are those that were looked at, and all of them must.
-    found = {name: recipe.ranges.get(name, 0.0) for name in look(recipe.floating)}
+    found = recipe.ranges
     scales = cache_bytes(found, tensorrt)
     mark = hashlib.sha256(scales)
     mark.update(recipe.quantised.SerializeToString(deterministic=True))
@@ -165,16 +169,20 @@ def _looker(
     threads: Optional[int],
     tell: Optional[Callable[[int, Optional[int]], None]],
 ) -> Callable[..., Statistics]:
-    """What looks at a graph's activations on the pictures; at a few alone, without histograms."""
+    """What looks at a graph's activations on the pictures, or at most at so many of them; at a few
+    activations alone, without histograms."""
 
     looked: List[Tuple[Any, Statistics]] = []
     sample = int(np.clip(VALUES // max(len(feeds), 1), 1 << 13, 1 << 16))
 
-    def done(count: int) -> None:
+    def done(count: int, most: Optional[int]) -> None:
         if tell is not None:
-            tell(min(count, len(feeds)), len(feeds))
+            every = min(len(feeds), most or len(feeds))
+            tell(min(count, every), every)
 
-    def look(model: Any, tensors: Optional[Sequence[str]] = None) -> Statistics:
+    def look(
+        model: Any, tensors: Optional[Sequence[str]] = None, most: Optional[int] = None
+    ) -> Statistics:
         for known, found in looked:
             if known is model:
                 return found
@@ -182,16 +190,17 @@ def _looker(
         def work() -> Statistics:
             return collect(
                 model,
-                feeds,
-                names=feeds.names,
+                feeds.spread(most),
+                names=[feeds.names[row] for row in feeds.order()],
                 tensors=tensors,
                 sample=sample if tensors is None else 0,
                 threads=threads,
-                progress=done,
+                progress=lambda count: done(count, most),
             )
 
-        found = kept.get(model, feeds.identity, work, tensors)
-        if tensors is None:
+        mark = feeds.identity if most is None else f"{feeds.identity}\0{most}"
+        found = kept.get(model, mark, work, tensors)
+        if tensors is None and most is None:
             del looked[:-1]  # the last two graphs are asked for again
             looked.append((model, found))
         return found

@@ -9,7 +9,7 @@ because its weights have a scale a channel.
 """
 
 from dataclasses import dataclass
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
 
@@ -32,12 +32,14 @@ class EqualiseSettings:
             whose input cannot be scaled otherwise, as after SiLU.
         across: Scale what can be scaled without a multiplication, as across ReLU.
         everywhere: Put a multiplication before the other convolutions too.
+        floats: Names of nodes, or of their first outputs, that will not be quantised.
     """
 
     share: float = 0.75
     multiply: bool = True
     across: bool = True
     everywhere: bool = False
+    floats: Tuple[str, ...] = ()
 
 
 def equalise(
@@ -59,12 +61,12 @@ def equalise(
     """
     settings = settings or EqualiseSettings()
     graph = Graph(model)
-    planned = plan(graph)
+    planned = plan(graph, settings.floats)
     before = Classes(graph)
     added = _multiply(graph, planned, before, channels, settings)
     if added:
         graph = Graph(graph.finish())
-        planned = plan(graph)
+        planned = plan(graph, settings.floats)
         added = {o: t for o, t in added.items() if graph.producer(o) is not None}
     known = dict(channels)
     for output, tensor in added.items():

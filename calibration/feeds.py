@@ -42,7 +42,7 @@ class Feeds:
         self,
         card: ModelCard,
         names: Sequence[str],
-        tensors: Callable[[], Iterator[np.ndarray]],
+        tensors: Callable[[Sequence[int]], Iterator[np.ndarray]],
         batches: Callable[[Iterator[np.ndarray]], Iterator[Feed]],
         identity: str,
         warnings: Sequence[str] = (),
@@ -59,7 +59,18 @@ class Feeds:
 
     def __iter__(self) -> Iterator[Feed]:
         """Arrays by input name, one picture at a time, or as many as the graph's fixed batch."""
-        return self._batches(self._tensors())
+        return self._batches(self._tensors(range(len(self))))
+
+    def order(self) -> List[int]:
+        """All rows, so that the first few, however many, are spread evenly over them: rows whose
+        numbers have their bits reversed (van der Corput, 1935)."""
+        bits = max(len(self) - 1, 1).bit_length()
+        turned = (int(format(i, f"0{bits}b")[::-1], 2) for i in range(1 << bits))
+        return [row for row in turned if row < len(self)]
+
+    def spread(self, most: Optional[int] = None) -> Iterator[Feed]:
+        """The same in that order, and no more pictures than asked for."""
+        return self._batches(self._tensors(self.order()[:most]))
 
 
 def open_feeds(
@@ -106,8 +117,8 @@ def open_feeds(
             convert = Preprocessor(card.input, picture.dtype)
             frames = choose_frames(images, count, progress=progress)
 
-            def tensors() -> Iterator[np.ndarray]:
-                return (convert(image)[0] for image in frames)
+            def tensors(rows: Sequence[int]) -> Iterator[np.ndarray]:
+                return (convert(frames[row])[0] for row in rows)
 
             names, identity, warnings = frames.names, frames.identity, frames.warnings
         sides = [spec for spec in backend.inputs if spec.name != picture.name]
@@ -119,7 +130,7 @@ def open_feeds(
         backend.close()
 
     def batches(arrays: Iterator[np.ndarray]) -> Iterator[Feed]:
-        for group in _grouped(arrays, step, tensors):
+        for group in _grouped(arrays, step, lambda: tensors(range(len(names)))):
             feed = {picture.name: group}
             for spec in sides:
                 feed[spec.name] = side_input(spec, size, len(group))
@@ -210,9 +221,10 @@ class _People:
         solid = np.all(truth.xyxy[:, 2:] > truth.xyxy[:, :2], axis=1)
         return image, truth.xyxy[solid & ~np.asarray(truth.crowd, bool)]
 
-    def tensors(self) -> Iterator[np.ndarray]:
+    def tensors(self, rows: Sequence[int]) -> Iterator[np.ndarray]:
+        """What the net is given of these people."""
         index, image, boxes = -1, np.zeros((0, 0, 3), np.uint8), np.zeros((0, 4))
-        for wanted, row in self._chosen:
+        for wanted, row in (self._chosen[i] for i in rows):
             if wanted != index:
                 index = wanted
                 image, boxes = self._read(index)

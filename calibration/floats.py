@@ -4,14 +4,13 @@ Where one layer's rounding makes up much of what the outputs are off by, and the
 of the work, it costs next to nothing to leave it float.
 """
 
-from dataclasses import replace
 from itertools import combinations
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence
 
 import numpy as np
 
 from .graph import Graph
-from .patterns import multiply_adds, plan, weighted
+from .patterns import Plan, multiply_adds, plan, weighted
 from .quantise import group_ranges, write_pairs
 from .sessions import Session
 
@@ -25,7 +24,7 @@ MOST = 3
 """Layers at most that stay float."""
 TRIED = 12
 """Layers of which the best few are picked."""
-PICTURES = 4
+PICTURES = 2
 """Pictures that are enough to tell."""
 
 Feed = Mapping[str, np.ndarray]
@@ -36,6 +35,9 @@ def worst_layers(
     ranges: Mapping[str, float],
     feeds: Sequence[Feed],
     floats: Sequence[str] = (),
+    *,
+    share: float = LEAST_SHARE,
+    apart: bool = False,
     threads: Optional[int] = None,
 ) -> List[str]:
     """Layers whose numbers had better not be rounded, by name of their first output.
@@ -48,26 +50,29 @@ def worst_layers(
         ranges: Largest magnitude by tensor name.
         feeds: Some pictures, as arrays by input name.
         floats: What stays float anyway.
+        share: Least share of the multiply-adds that stays in INT8.
+        apart: Whether Concats join float numbers.
         threads: Threads of onnxruntime.
 
     Returns:
-        None or a few, the worst first. With them float at least 95 % of the multiply-adds stay in
-        INT8, if that was so before.
+        None or a few, the worst first. With them float at least this share of the multiply-adds
+        stays in INT8, if that was so before.
     """
     graph = Graph(model)
-    planned = plan(graph, floats)
+    planned = plan(graph, floats, apart=apart)
     work = {i.node.output[0]: multiply_adds(graph, i) for i in weighted(graph)}
     total = sum(work.values())
     inside = sum(work[name] for name in planned.nodes)
     if not feeds or not inside:
         return []
-    spare = max(inside - LEAST_SHARE * total, 0) or SPARE * total
+    spare = max(inside - share * total, 0) or SPARE * total
     truth = _outputs(model, feeds, threads)
     spread = [np.sqrt(np.mean([np.square(o[i]) for o in truth])) for i in range(len(truth[0]))]
 
+    rounded = _Rounded(model, planned, ranges)
+
     def error(names: Iterable[str]) -> float:
-        found = _outputs(_rounded(model, names, ranges, floats), feeds, threads)
-        return _distance(found, truth, spread)
+        return _distance(_outputs(rounded.of(names), feeds, threads), truth, spread)
 
     whole = error(planned.nodes)
     if whole <= 0:
@@ -101,22 +106,36 @@ def _bisect(names: Sequence[str], error: Callable[[Sequence[str]], float]) -> Di
     return found
 
 
-def _rounded(
-    model: Any, names: Iterable[str], ranges: Mapping[str, float], floats: Sequence[str]
-) -> Any:
-    """The float graph with what these layers read rounded, their weights as they are."""
-    graph = Graph(model)
-    planned = plan(graph, floats)
-    reads: Dict[str, List[Any]] = {}
-    for name in names:
-        item = planned.nodes[name]
-        reads.setdefault(item.data, []).append(item.node)
-    write_pairs(graph, replace(planned, nodes={}, reads=reads), group_ranges(planned, ranges))
-    return graph.finish()
+class _Rounded:
+    """The float graph with what some layers read rounded, their weights as they are."""
+
+    def __init__(self, model: Any, planned: Plan, ranges: Mapping[str, float]) -> None:
+        graph = Graph(model)
+        own = plan(graph, planned.floats, apart=True)
+        reads: Dict[str, List[Any]] = {}
+        for name in planned.nodes:
+            item = own.nodes[name]
+            reads.setdefault(item.data, []).append(item.node)
+        group = {tensor: planned.group[tensor] for tensor in reads}
+        amax = group_ranges(planned, ranges)
+        write_pairs(graph, Plan({}, reads, group, {}), amax)
+        self._model = graph.finish()
+        nodes = {n.output[0]: n for n in self._model.graph.node}
+        self._ways = {
+            name: (nodes[name], item.data, nodes[name].input[0])
+            for name, item in planned.nodes.items()
+        }
+
+    def of(self, names: Iterable[str]) -> Any:
+        """The model with these layers rounded, until it is asked for others."""
+        chosen = set(names)
+        for name, (node, exact, rounded) in self._ways.items():
+            node.input[0] = rounded if name in chosen else exact
+        return self._model
 
 
 def _outputs(model: Any, feeds: Sequence[Feed], threads: Optional[int]) -> List[List[np.ndarray]]:
-    session = Session(model, threads=threads)
+    session = Session(model, threads=threads, brief=True)
     return [list(session(feed).values()) for feed in feeds]
 
 

@@ -1,7 +1,7 @@
 """What of a graph goes to INT8 as TensorRT wants it: which nodes, tensors, and common scales."""
 
 from dataclasses import dataclass
-from typing import Any, Dict, Iterable, List, Optional, Set, Tuple
+from typing import Any, Dict, FrozenSet, Iterable, List, Optional, Set, Tuple
 
 import numpy as np
 
@@ -121,7 +121,9 @@ def multiply_adds(graph: Graph, item: Weighted) -> int:
     return int(weight.size) * rows
 
 
-def plan(graph: Graph, floats: Iterable[str] = (), residual: bool = True) -> Plan:
+def plan(
+    graph: Graph, floats: Iterable[str] = (), residual: bool = True, apart: bool = False
+) -> Plan:
     """Decide what of a graph computes in INT8.
 
     Float stay: the head's bare output convolutions (nothing with weights follows them), what reads
@@ -133,6 +135,8 @@ def plan(graph: Graph, floats: Iterable[str] = (), residual: bool = True) -> Pla
         floats: Names of nodes or of their first outputs that shall stay float.
         residual: Give the skip input of a residual Add a Q/DQ pair too, so that the addition can
             be fused into the convolution.
+        apart: Let Concats join float numbers, so that each layer behind them has a scale of its
+            own.
     """
     asked = set(floats)
     items = weighted(graph)
@@ -159,7 +163,7 @@ def plan(graph: Graph, floats: Iterable[str] = (), residual: bool = True) -> Pla
     if residual:
         for node, skip in residuals(graph, nodes):
             _read(reads, skip, node)
-    return Plan(nodes, reads, _groups(graph, reads), left)
+    return Plan(nodes, reads, _groups(graph, reads, POOLS if apart else JOINS | POOLS), left)
 
 
 def _one_pixel(graph: Graph, tensor: str) -> bool:
@@ -264,7 +268,7 @@ def _feeds(graph: Graph, tensor: str, nodes: Dict[str, Weighted]) -> bool:
     return False
 
 
-def _groups(graph: Graph, reads: Dict[str, List[Any]]) -> Dict[str, str]:
+def _groups(graph: Graph, reads: Dict[str, List[Any]], tying: FrozenSet[str]) -> Dict[str, str]:
     """Give Concats and pools before quantised tensors their pairs, and tie scales together.
 
     `reads` grows by the inputs of the Concats and pools.
@@ -285,7 +289,7 @@ def _groups(graph: Graph, reads: Dict[str, List[Any]]) -> Dict[str, str]:
         for other in (source, *passed):
             parent[root(other)] = root(tensor)
         maker = graph.producer(source)
-        if maker is None or maker.op_type not in JOINS | POOLS:
+        if maker is None or maker.op_type not in tying:
             continue
         for name in dict.fromkeys(maker.input):
             if not name or graph.constant(name) is not None:

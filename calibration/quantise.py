@@ -20,10 +20,12 @@ class QuantiseSettings:
     Attributes:
         floats: Names of nodes, or of their first outputs, that stay float.
         residual: Quantise the skip input of residual Adds.
+        apart: Let Concats join float numbers.
     """
 
     floats: Tuple[str, ...] = ()
     residual: bool = True
+    apart: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ def quantise(
             got=f"version {graph.opset}",
             remedy="fold the model first (calibration.fold), which brings it there",
         )
-    planned = plan(graph, settings.floats, settings.residual)
+    planned = plan(graph, settings.floats, settings.residual, settings.apart)
     write_pairs(graph, planned, group_ranges(planned, ranges), fitted)
     return graph.finish()
 

@@ -16,6 +16,8 @@ DAMPING = 0.1
 """Part of the mean square of the inputs that is added to each, against inputs that never occur."""
 SHRINKS = (1.0, 0.97, 0.94, 0.9, 0.85)
 """Scales that are tried, beside the one that just holds the largest weight."""
+BLOCK = 32
+"""Weights of a row after which what is left over is passed on to the rest."""
 
 
 def fit(
@@ -33,19 +35,14 @@ def fit(
     """
     groups, width = moments.q.shape
     rows = weight.reshape(groups, -1, width).astype(np.float64)
-    levels = np.empty_like(rows)
-    scales = np.empty(rows.shape[:2])
-    shift = np.empty(rows.shape[:2])
-    for index in range(groups):
-        own = rows[index]
-        count = max(moments.count, 1)
-        mean_x, mean_q = moments.x[index] / count, moments.q[index] / count
-        # The bias takes what is constant, so errors are measured about the means.
-        second = moments.qq[index] / count - np.outer(mean_q, mean_q)
-        cross = moments.xq[index] / count - np.outer(mean_x, mean_q)
-        levels[index], scales[index] = _fit_rows(own, second, cross)
-        restored = levels[index] * scales[index][:, None]
-        shift[index] = own @ mean_x - restored @ mean_q
+    count = max(moments.count, 1)
+    mean_x, mean_q = moments.x / count, moments.q / count
+    # The bias takes what is constant, so errors are measured about the means.
+    second = moments.qq / count - mean_q[:, :, None] * mean_q[:, None, :]
+    cross = moments.xq / count - mean_x[:, :, None] * mean_q[:, None, :]
+    levels, scales = _fit_rows(rows, second, cross)
+    restored = levels * scales[:, :, None]
+    shift = np.einsum("gok,gk->go", rows, mean_x) - np.einsum("gok,gk->go", restored, mean_q)
     start = np.zeros(len(weight)) if bias is None else bias.astype(np.float64)
     return (
         levels.reshape(weight.shape).astype(np.int8),
@@ -57,36 +54,46 @@ def fit(
 def _fit_rows(
     rows: np.ndarray, second: np.ndarray, cross: np.ndarray
 ) -> Tuple[np.ndarray, np.ndarray]:
-    """Levels `(o, k)` and scales `(o,)` of weights `(o, k)` for inputs of these moments."""
-    width = rows.shape[1]
-    damping = DAMPING * max(float(np.trace(second)) / width, 1e-12)
-    damped = second + damping * np.eye(width)
+    """Levels `(g, o, k)` and scales `(g, o)` of weights `(g, o, k)` for inputs of these moments."""
+    groups, outputs, width = rows.shape
+    mean = np.trace(second, axis1=1, axis2=2) / width
+    damping = DAMPING * np.maximum(mean, 1e-12)[:, None, None] * np.eye(width)
+    damped = second + damping
     # Weights that make the most of rounded inputs: least squares, drawn to the float ones.
-    wanted = rows @ (cross + damping * np.eye(width)) @ np.linalg.inv(damped)
-    order = np.argsort(-np.diag(damped), kind="stable")
-    inverse = np.linalg.inv(damped[np.ix_(order, order)])
-    upper = np.linalg.cholesky(inverse).T  # upper triangular, upperᵀ upper = inverse
-    largest = np.abs(wanted).max(axis=1)
+    wanted = rows @ (cross + damping) @ np.linalg.inv(damped)
+    order = np.argsort(-np.diagonal(damped, axis1=1, axis2=2), axis=1, kind="stable")
+    sorted_rows = np.take_along_axis(damped, order[:, :, None], axis=1)
+    inverse = np.linalg.inv(np.take_along_axis(sorted_rows, order[:, None, :], axis=2))
+    upper = np.linalg.cholesky(inverse).transpose(0, 2, 1)  # upperᵀ upper = inverse
+    largest = np.abs(wanted).max(axis=2)
     full = np.where(largest > 0, largest / LEVELS, 1.0)
-    best, best_levels, best_scales = np.full(len(rows), np.inf), np.zeros_like(rows), full.copy()
-    for shrink in SHRINKS:
-        scales = (full * shrink).astype(np.float32).astype(np.float64)
-        levels = np.empty_like(rows)
-        levels[:, order] = _round_in_turn(wanted[:, order], scales, upper)
-        off = levels * scales[:, None] - wanted
-        error = np.einsum("ok,kl,ol->o", off, damped, off, optimize=True)
-        better = error < best
-        best[better], best_levels[better] = error[better], levels[better]
-        best_scales[better] = scales[better]
-    return best_levels, best_scales
+    # All scales at once, `(g, tried * o)`.
+    scales = np.concatenate([full * shrink for shrink in SHRINKS], axis=1)
+    scales = scales.astype(np.float32).astype(np.float64)
+    tried = np.tile(np.take_along_axis(wanted, order[:, None, :], axis=2), (1, len(SHRINKS), 1))
+    levels = np.empty_like(tried)
+    np.put_along_axis(levels, order[:, None, :], _round_in_turn(tried, scales, upper), axis=2)
+    off = levels * scales[:, :, None] - np.tile(wanted, (1, len(SHRINKS), 1))
+    error = ((off @ damped) * off).sum(axis=2).reshape(groups, len(SHRINKS), outputs)
+    best = error.argmin(axis=1)[:, None, :]
+    forms = (groups, len(SHRINKS), outputs)
+    found = np.take_along_axis(levels.reshape(*forms, width), best[:, :, :, None], axis=1)
+    return found[:, 0], np.take_along_axis(scales.reshape(forms), best, axis=1)[:, 0]
 
 
 def _round_in_turn(rows: np.ndarray, scales: np.ndarray, upper: np.ndarray) -> np.ndarray:
     """Round one input's weights after the other; the rest makes up for each error."""
     left, levels = rows.copy(), np.empty_like(rows)
-    for index in range(rows.shape[1]):
-        level = np.clip(np.rint(left[:, index] / scales), -LEVELS, LEVELS)
-        levels[:, index] = level
-        error = (left[:, index] - level * scales) / upper[index, index]
-        left[:, index:] -= error[:, None] * upper[index, index:]
+    width = rows.shape[2]
+    for start in range(0, width, BLOCK):
+        end = min(start + BLOCK, width)
+        errors = np.empty((*rows.shape[:2], end - start))
+        for index in range(start, end):
+            now = left[:, :, index]
+            level = np.clip(np.rint(now / scales), -LEVELS, LEVELS)
+            levels[:, :, index] = level
+            error = (now - level * scales) / upper[:, index, index, None]
+            errors[:, :, index - start] = error
+            left[:, :, index:end] -= error[:, :, None] * upper[:, None, index, index:end]
+        left[:, :, end:] -= errors @ upper[:, start:end, end:]  # the rest of the row at once
     return levels

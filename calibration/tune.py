@@ -5,7 +5,7 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Opt
 
 import numpy as np
 
-from .floats import PICTURES, worst_layers
+from .floats import LEAST_SHARE, PICTURES, worst_layers
 from .graph import Graph
 from .moments import Moments, gather, patch_form
 from .patterns import Weighted, plan
@@ -16,7 +16,7 @@ from .sessions import Session
 
 LOOKED = 24
 """Pictures that ranges are told from."""
-FITTED = 64
+FITTED = 24
 """Pictures at most that weights are fitted to."""
 
 Feeds = Callable[[], Iterator[Mapping[str, np.ndarray]]]
@@ -29,11 +29,13 @@ class Tuned(NamedTuple):
         ranges: Largest magnitude by name of every tensor that is quantised.
         fitted: Weights by the first output of their node.
         floats: Layers that had better stay float, and those that were named.
+        apart: Whether Concats join float numbers.
     """
 
     ranges: Dict[str, float]
     fitted: Dict[str, Fitted]
     floats: List[str]
+    apart: bool = False
 
 
 def tune(
@@ -43,6 +45,8 @@ def tune(
     floats: Sequence[str] = (),
     *,
     spare: bool = True,
+    share: float = LEAST_SHARE,
+    apart: bool = False,
     threads: Optional[int] = None,
 ) -> Tuned:
     """Find ranges by what they do to outputs, layers that stay float, and rounded weights.
@@ -53,10 +57,12 @@ def tune(
         feeds: Gives the pictures as arrays by input name, as often as it is called.
         floats: Names of nodes, or of their first outputs, that stay float.
         spare: Leave the worst few layers float too.
+        share: Least share of the multiply-adds that stays in INT8.
+        apart: Let Concats join float numbers.
         threads: Threads of onnxruntime; None for one a core, at most four.
     """
     graph = Graph(model)
-    planned = plan(graph, floats)
+    planned = plan(graph, floats, apart=apart)
     session = Session(model, list(planned.reads), threads)
     samples = Samples(graph, planned, known)
     some: List[Mapping[str, np.ndarray]] = []
@@ -71,14 +77,14 @@ def tune(
     found = {tensor: tied[group] for tensor, group in planned.group.items()}
     left = list(floats)
     if spare:
-        left += worst_layers(model, found, some, left, threads)
-        planned = plan(graph, left)
+        left += worst_layers(model, found, some, left, share=share, apart=apart, threads=threads)
+        planned = plan(graph, left, apart=apart)
     shared: Dict[str, int] = {}
     for item in planned.nodes.values():
         shared[item.weight] = shared.get(item.weight, 0) + 1
     items = [i for i in planned.nodes.values() if shared[i.weight] == 1 and patch_form(graph, i)]
     fitted = _fitted(graph, items, found, feeds, session)
-    return Tuned(found, fitted, left)
+    return Tuned(found, fitted, left, apart)
 
 
 def _fitted(

@@ -145,7 +145,7 @@ class Search:
 
     def _recipe(self) -> Recipe:
         if self._whole is None:
-            self._whole = quantise_best(self.proto, self._look, lambda: iter(self._feeds))
+            self._whole = quantise_best(self.proto, self._look, self._feeds.spread)
         return self._whole
 
     def _mixed(self) -> Optional[Tuple[Any, ModelCard]]:

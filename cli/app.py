@@ -26,7 +26,9 @@ COMMANDS: Dict[str, str] = {
     "rollback": "The last good release runs again.",
     "keys": "Who signs bundles, and whose bundles a device takes.",
     "secret": "Passwords of cameras, kept on the device and nowhere else.",
+    "calibrate-camera": "Pixels to millimetres, from pictures of a printed board.",
     "inspect": "Parts against golden ones: pass, fail or unsure, and why.",
+    "grr": "Gauge R&R: how much of what is measured is the gauge; agreement of verdicts.",
     "doctor": "What this machine is, what it lacks, what to do about it.",
 }
 
@@ -40,7 +42,7 @@ class Group(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> Optional[click.Command]:
         if cmd_name not in COMMANDS:
             return None
-        return import_module(f".{cmd_name}", __package__).command
+        return import_module("." + cmd_name.replace("-", "_"), __package__).command
 
     def resolve_command(self, ctx: click.Context, args: List[str]):
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):

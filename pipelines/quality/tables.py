@@ -99,6 +99,8 @@ def _rows(text: str, needed: Sequence[str], optional: Sequence[str]) -> Tuple[st
     lines = text.lstrip("\ufeff").splitlines()
     if not any(line.strip() for line in lines):
         raise DataError("the table is empty", expected="a header and rows: " + ", ".join(needed))
+    if "\0" in text:
+        raise DataError("the table is not text", remedy="save it as CSV UTF-8")
     head = next(line for line in lines if line.strip())
     delimiter = max(",;\t", key=head.count)
     try:

@@ -1,0 +1,149 @@
+"""`edgelane grr`: how much of what a gauge shows is the gauge."""
+
+import json
+from pathlib import Path
+from typing import Any, Dict, List, Optional
+
+import click
+
+
+@click.command("grr")
+@click.argument("table", metavar="TABLE.csv")
+@click.option(
+    "--tolerance", type=float, metavar="T", help="Upper minus lower limit, in units of the values."
+)
+@click.option(
+    "--method",
+    type=click.Choice(["anova", "range"]),
+    default="anova",
+    show_default=True,
+    help="Analysis of variance, or averages and ranges.",
+)
+@click.option(
+    "--no-operator", is_flag=True, help="Nobody handles the gauge: all rows are its trials."
+)
+@click.option(
+    "--attribute", is_flag=True, help="The table holds verdicts: kappa, misses and false alarms."
+)
+@click.option("--fail", metavar="VERDICT", help="The verdict that means a bad part.")
+@click.option("--unit", default="", help="Unit of the values, for the page.")
+@click.option("--out", metavar="DIR", help="Folder for a page with charts, and tables as CSV.")
+@click.option("--json", "as_json", is_flag=True, help="Print the study as JSON.")
+def command(
+    table: str,
+    tolerance: Optional[float],
+    method: str,
+    no_operator: bool,
+    attribute: bool,
+    fail: Optional[str],
+    unit: str,
+    out: Optional[str],
+    as_json: bool,
+) -> None:
+    """Gauge R&R: how much of what is measured comes from the gauge and its operators.
+
+    TABLE.csv has the columns part, operator, trial and value, every operator measuring every part
+    equally often; ten parts, three operators and three trials are usual. With --attribute the
+    last column is verdict, and a column reference says what each part truly is.
+    """
+    from ..core import UsageError
+
+    if attribute:
+        if tolerance is not None or no_operator or method != "anova":
+            raise UsageError("--tolerance, --method and --no-operator are for measured values")
+        result, lines, section = _attribute(_read(table), fail)
+    else:
+        if fail is not None:
+            raise UsageError("--fail is for verdicts", remedy="add --attribute")
+        result, lines, section = _measured(_read(table), tolerance, method, no_operator, unit)
+    if out is not None:
+        result["report"] = str(_write(Path(out), Path(table).stem, result, section))
+        lines.append(f"report   {result['report']}")
+    for line in [json.dumps(result)] if as_json else lines:
+        click.echo(line)
+
+
+def _measured(text: str, tolerance, method: str, no_operator: bool, unit: str):
+    from ..dashboard.quality import MEANING, gauge_section
+    from ..pipelines.quality import gauge_study, read_study
+
+    study = read_study(text)
+    found = gauge_study(study, tolerance, method, operators=not no_operator)
+    gauge = found.components["gauge"]
+    p, o, r = found.size
+    how = "analysis of variance" if method == "anova" else "averages and ranges"
+    handled = "nobody handles it" if no_operator else f"{o} operators"
+    lines = [f"study    {p} parts, {handled}, {r} trials, by {how}"]
+    if gauge.of_tolerance is not None:
+        lines.append(f"%GRR     {gauge.of_tolerance:.1f} % of the tolerance of {tolerance:g}")
+    lines.append(f"%GRR     {gauge.of_total:.1f} % of the total variation")
+    lines.append(f"ndc      {'no limit' if found.ndc is None else found.ndc}")
+    lines.append(f"{'source':<18}{'sd':>12}{'% total':>10}{'% tolerance':>13}")
+    for c in found.components.values():
+        share = "–" if c.of_tolerance is None else f"{c.of_tolerance:.1f}"
+        lines.append(f"{c.name:<18}{c.sd:>12.5g}{c.of_total:>10.1f}{share:>13}")
+    lines += [f"warning  {text}" for text in found.warnings]
+    lines.append(f"verdict  {found.verdict}: {found.grr:.1f} %. {MEANING[found.verdict]}")
+    return found.as_dict(), lines, gauge_section(study, found, unit)
+
+
+def _attribute(text: str, fail: Optional[str]):
+    from ..dashboard.quality import AGREEMENT, attribute_section
+    from ..pipelines.quality import attribute_study, read_judgements
+
+    found = attribute_study(read_judgements(text), fail)
+    p, o, r = found.size
+    lines = [f"study    {p} parts, {o} operators, {r} trials"]
+    for w in found.operators:
+        facts = [f"kappa {_figure(w.kappa if w.effective else w.within)}"]
+        for name, rate in (("misses", w.miss), ("false alarms", w.false_alarm)):
+            if rate is not None and rate.exact is not None:
+                low, high = rate.exact
+                span = f"95 %: {low:.1%} to {high:.1%}"
+                facts.append(f"{name} {rate.value:.1%} ({rate.count}/{rate.total}, {span})")
+        lines.append(f"operator {w.name}: " + ", ".join(facts))
+    lines += [f"pair     {a} and {b}: kappa {_figure(k)}" for a, b, k in found.between]
+    low, high = found.agreed.exact or (0.0, 1.0)
+    lines.append(f"fleiss   kappa {_figure(found.fleiss)}")
+    lines.append(f"agreed   on {found.agreed.count} of {p} parts (95 %: {low:.0%} to {high:.0%})")
+    lines += [f"warning  {text}" for text in found.warnings]
+    lines.append(f"verdict  {found.verdict}. {AGREEMENT[found.verdict]}")
+    return found.as_dict(), lines, attribute_section(found)
+
+
+def _figure(kappa: Optional[float]) -> str:
+    return "not defined" if kappa is None else f"{kappa:.2f}"
+
+
+def _read(table: str) -> str:
+    from ..core import DataError, UsageError
+
+    path = Path(table)
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise UsageError(f"table {table} {what}", expected="a CSV file")
+    try:
+        return path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError:
+        raise DataError(f"{table} is not UTF-8 text", remedy="save it as CSV UTF-8") from None
+
+
+def _write(folder: Path, title: str, result: Dict[str, Any], section: Any) -> Path:
+    from ..core import StorageError
+    from ..dashboard.quality import quality_page
+    from ..runtime.files import write_whole
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"{folder} cannot be made",
+            got=error.strerror or str(error),
+            remedy="choose another folder",
+        ) from None
+    files: List[Any] = [*section.tables.items(), ("grr.json", json.dumps(result, indent=2) + "\n")]
+    for name, text in files:
+        write_whole(folder / name, text.encode("utf-8"))
+    page = folder / "grr.html"
+    write_whole(page, quality_page(title, [section]).encode("utf-8"))
+    return page

@@ -68,6 +68,7 @@ def run(
         EdgelaneError: Something is wrong with config, model, source or folder; what was journalled
             until then is kept.
     """
+    from ...runtime.secrets import with_secrets
     from ...runtime.sources import open_source
     from ...runtime.sources.address import mask
 
@@ -79,7 +80,11 @@ def run(
         settings = job.config
         detector = stack.enter_context(_detector(job, path, decoder))
         second = _second(job.config, stack)
-        sources = {name: stack.enter_context(open_source(uri, name)) for name, uri in uris.items()}
+        # Secrets are put in here alone: the journal and the report keep their names.
+        sources = {
+            name: stack.enter_context(open_source(with_secrets(uri), name))
+            for name, uri in uris.items()
+        }
         await_cameras(sources, job.config, {} if overwrite else known_sizes(job.folder))
         card = detector.card
         facts = {

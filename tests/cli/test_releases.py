@@ -69,3 +69,19 @@ def test_a_secret_comes_from_the_standard_input(tmp_path):
     path = tmp_path / "etc/edgelane/secrets/door"
     assert path.read_text() == "hunter2\n" and (path.stat().st_mode & 0o777) == 0o600
     assert "hunter2" not in done.output
+
+
+def test_a_run_opens_its_source_by_the_name_of_a_secret_and_never_tells_it(tmp_path, monkeypatch):
+    from edgelane.cli.jobs import run
+    from edgelane.core import ConfigError
+    from edgelane.runtime.secrets import write_secret
+
+    monkeypatch.setenv("EDGELANE_SECRETS", str(tmp_path / "secrets"))
+    config = {"pipeline": "counting", "model": "store-person", "source": "secret:door"}
+    with pytest.raises(ConfigError, match="secret door is not set"):
+        run(config, out=tmp_path / "run")
+    write_secret("door", "synth://store?seed=74123&seconds=1")
+    summary, folder = run(config, out=tmp_path / "run")
+    assert summary["frames"] > 0
+    written = b"".join(p.read_bytes() for p in folder.iterdir())
+    assert b"74123" not in written and b"secret:door" in written

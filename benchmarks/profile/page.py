@@ -48,7 +48,7 @@ TEMPLATE = """<!DOCTYPE html>
 <main>
 {% if answers %}<ul class="answers">{% for a in answers %}<li>{{ a.text }}</li>{% endfor %}</ul>{% endif %}
 {% if notes or failed %}<ul class="notices">
-{% for text in notes %}<li class="note">{{ text }}</li>{% endfor %}
+{% for text in notes %}<li class="note">{{ text | sentence }}</li>{% endfor %}
 {% if failed %}<li class="bad">{{ failed | length }} of {{ rows | length }} rows failed; they are listed at the end.</li>{% endif %}
 </ul>{% endif %}
 {% if picture %}<section><h2>The front</h2><div class="block front-picture">
@@ -131,6 +131,7 @@ def render(
         ms=_ms,
         points=lambda v: "–" if v is None else f"{100 * v:.1f}",
         share=lambda v: "–" if v is None else f"{v:.3f}",
+        sentence=lambda text: text[:1].upper() + text[1:],
         signed=lambda v: f"{v:+.1f}",
     )
     shown = [_shown(row) for row in rows]
@@ -187,9 +188,10 @@ def _device(name: str, rows: List[Dict[str, Any]]) -> Dict[str, Any]:
     if measured:
         words.append(
             "Milliseconds from the picture's file to the event, one frame after another: the "
-            "median over all rounds with its 95 % interval. Frames a second are those of the run "
-            "loop, whose stages overlap."
+            "median over all rounds with its 95 % interval."
         )
+        if any("pipeline" in (r["stages"] or {}) for r in measured):
+            words.append("Frames a second are those of the run loop, whose stages overlap.")
     if "estimate" in kinds:
         fitted = next((r["fitted_on"] for r in rows if r["fitted_on"]), None)
         words.append(

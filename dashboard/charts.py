@@ -155,7 +155,7 @@ def _time_chart(
             )
             for start, _, _, text in rows
         ),
-        x=_time_marks(low, high, clock),
+        x=time_marks(low, high, clock),
         y=tuple(Mark(round(100 * v / top, 2), number(v)) for v in y_ticks),
         gaps=tuple(shades),
         note=note,
@@ -168,7 +168,8 @@ def _from_to(clock: Clock, start: float, width: float) -> str:
     return f"{clock.text(start, width)} – {clock.short(start + width, min(width, 3600.0))}"
 
 
-def _time_marks(low: float, high: float, clock: Clock) -> Tuple[Mark, ...]:
+def time_marks(low: float, high: float, clock: Clock) -> Tuple[Mark, ...]:
+    """Marks of a time axis from `low` to `high` in seconds."""
     steps = TIME_STEPS
     if high - low > 1.5 * DAY:
         steps = tuple(s for s in steps if s >= DAY)

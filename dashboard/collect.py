@@ -19,6 +19,7 @@ from .series import (
     add_counts,
     counts,
 )
+from .spells import Spells
 from .words import Clock
 
 MOST_KINDS = 60
@@ -155,6 +156,7 @@ class CameraEvents:
         self.table: Bins[Dict[Any, float]] = Bins(counts, add_counts, TABLE_STEPS)
         self.day: List[Dict[Any, float]] = [{} for _ in range(24)]
         self.heat: Dict[Tuple[int, ...], np.ndarray] = {}
+        self.spells = Spells(clock)
         self.gaps: List[Tuple[float, float, str]] = []
         self.gap_count = 0
         self.gap_seconds = 0.0
@@ -167,6 +169,7 @@ class CameraEvents:
             "occupancy": self._occupancy,
             "heatmap": self._heatmap,
             "gap": self._gap,
+            "released": self.spells.add,
         }
 
     @property

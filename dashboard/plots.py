@@ -124,12 +124,13 @@ def column_chart(
         shares: Running share up to each column, 0 to 1.
         title: What it shows, for who cannot see it.
     """
-    low, high, steps = _scale([0.0, *(value for _, value, _ in columns)])
+    # Both axes end at the total, so that the line begins at the top of the first column.
+    total = sum(value for _, value, _ in columns)
+    _, high, steps = _scale([0.0, total])
     low, room = 0.0, (WIDTH - LEFT - RIGHT) / max(len(columns), 1)
-    tall = HEIGHT - TOP - BOTTOM
 
     def y(value: float) -> float:
-        return TOP + tall * (high - value) / (high - low)
+        return TOP + (HEIGHT - TOP - BOTTOM) * (high - value) / (high - low)
 
     out = [_open(title)]
     for v in steps:
@@ -144,7 +145,7 @@ def column_chart(
             f'height="{HEIGHT - BOTTOM - top:.1f}"><title>{escape(name)}: {value:g}</title></rect>'
         )
         out.append(_text(left + room * 0.38, HEIGHT - 12, _cut(name, room), "middle"))
-    points = [(LEFT + room * (i + 0.5), TOP + tall * (1 - s)) for i, s in enumerate(shares)]
+    points = [(LEFT + room * (i + 0.5), y(s * total)) for i, s in enumerate(shares)]
     path = "L".join(f"{px:.1f} {py:.1f}" for px, py in points)
     out.append(_line("axis", LEFT, HEIGHT - BOTTOM, WIDTH - RIGHT, HEIGHT - BOTTOM))
     out.append(f'<path class="run s1" d="M{path}"/>' if points else "")
@@ -154,7 +155,7 @@ def column_chart(
             f"<title>up to here {share:.0%}</title></circle>"
         )
     for share in (0, 0.5, 1):
-        out.append(_text(WIDTH - RIGHT + 8, TOP + tall * (1 - share) + 4, f"{share:.0%}", "start"))
+        out.append(_text(WIDTH - RIGHT + 8, y(share * total) + 4, f"{share:.0%}", "start"))
     return "".join(out) + "</svg>"
 
 

@@ -16,6 +16,7 @@ from .figures import Figures, camera_figures, camera_summary, total_figures
 from .png import data_uri
 from .running import RunView, run_facts, run_view
 from .scene import Heat, Overlay, heat, overlay, path_data, path_end
+from .spells import SpellView
 from .table import TimeTable, time_table
 from .words import Clock, duration, is_number, number, plural
 
@@ -100,6 +101,7 @@ class CameraView:
     paths_note: str = ""
     table: Optional[TimeTable] = None
     objects: List[Bar] = field(default_factory=list)
+    spells: Optional[SpellView] = None
     kinds: List[KindView] = field(default_factory=list)
     facts: List[Tuple[str, str]] = field(default_factory=list)
 
@@ -213,6 +215,7 @@ def _camera(
         view.cards = _cards(figures, events, ())
         _counting(view, events, shapes, pictures.get(name), most_paths)
     view.objects = _objects(part)
+    view.spells = events.spells.view()
     for kind, facts in sorted(events.kinds.items()):
         classes = tuple(bars(sorted(facts.classes.items(), key=lambda c: (-c[1], c[0]))))
         view.kinds.append(

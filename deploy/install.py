@@ -1,5 +1,6 @@
 """A bundle becomes a release on a device: verified, put beside the others, proved, switched to."""
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -116,10 +117,12 @@ def install(
             _change_trust(layout, made)
             _remember(layout, state, release, current, probation, now)
             switch(layout, release)
-            pruned = prune(layout, state, max(keep, 1))
-            state.order = [name for name in state.order if name not in pruned]
-            state.good = [name for name in state.good if name not in pruned]
-            layout.write_state(state)
+            pruned: List[str] = []
+            with contextlib.suppress(StorageError):  # it runs; the next one tidies up
+                pruned = prune(layout, state, max(keep, 1))
+                state.order = [name for name in state.order if name not in pruned]
+                state.good = [name for name in state.good if name not in pruned]
+                layout.write_state(state)
     before = current.id if current is not None else None
     return Installed(release.id, made.version, before, False, tested, pruned)
 
@@ -280,13 +283,13 @@ def _complete(layout: Layout, release: Release, opened: Opened) -> None:
 
 
 def _discard(layout: Layout, release: Release) -> None:
-    """Take away what cannot be used, as far as the disk lets us; the next one sweeps the rest."""
-    current = layout.current()
-    try:
-        if release.folder.exists() and (current is None or current.id != release.id):
+    """Take away what was not completed; what the disk does not let us, the next one sweeps.
+
+    A release that was complete before stays: it may be the one to go back to.
+    """
+    with contextlib.suppress(StorageError):
+        if release.folder.exists() and not release.complete:
             remove(layout, release)
-    except StorageError:
-        pass
 
 
 def _change_trust(layout: Layout, made: Manifest) -> None:

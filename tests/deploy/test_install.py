@@ -254,6 +254,35 @@ def test_keys_are_rotated_and_revoked_by_bundles(shop, device):
         change_trust(device, revoke=[new.public.id])
 
 
+def test_a_release_that_was_good_is_not_lost_by_failing_when_it_comes_again(shop, device):
+    first = install(shop.bundle(1), device).release
+    second = install(shop.bundle(2), device).release
+
+    def fails(folder, manifest):
+        raise ReleaseError("too slow today")
+
+    with pytest.raises(ReleaseError, match="too slow today"):
+        install(shop.bundle(1), device, downgrade=True, test=fails)
+    with pytest.raises(ReleaseError, match="too slow today"):
+        install(shop.bundle(3), device, test=fails)
+    assert running(device).id == second
+    assert [r["id"] for r in Layout(device).describe()] == [first, second]
+    assert rollback(device).release == first
+
+
+def test_what_cannot_be_tidied_up_does_not_undo_an_installation(shop, device):
+    class Kept(Files):
+        def rmdir(self, path):
+            raise OSError(16, "Device or resource busy", str(path))
+
+    install(shop.bundle(1), device)
+    install(shop.bundle(2), device)
+    done = install(shop.bundle(3), device, keep=1, files=Kept())
+    assert running(device).id == done.release
+    after = install(shop.bundle(4), device, keep=1)
+    assert len(Layout(device).all()) == 2 and after.version == 4
+
+
 def test_nothing_installed_is_told(device):
     with pytest.raises(ReleaseError, match="nothing is installed"):
         running(device)

@@ -113,6 +113,9 @@ def test_columns_stand_on_zero_and_shares_rise():
     svg = ElementTree.fromstring(column_chart([("a", 6, True), ("b", 3, False)], [0.67, 1.0], "t"))
     tall = [float(r.get("height")) for r in svg.iter("rect")]
     assert tall[0] == pytest.approx(2 * tall[1], abs=0.2)
+    line = [float(c.get("cy")) for c in svg.iter("circle")]
+    tops = [float(r.get("y")) for r in svg.iter("rect")]
+    assert line[0] == pytest.approx(tops[0], abs=1) and line[1] < line[0]
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,13 @@ BIN := $(VENV)/bin
 VENV38 := .venv38
 PYTHON38 ?= $(shell command -v "$$(ls -d $${PYENV_ROOT:-$$HOME/.pyenv}/versions/3.8.*/bin/python3.8 2>/dev/null | tail -1)" || command -v /usr/bin/python3.8)
 DEVICE_ROOMS := core runtime pipelines dashboard deploy cli
-DEVICE_TESTS := $(addprefix tests/,$(DEVICE_ROOMS))
+DEVICE_TESTS := $(addprefix tests/,$(DEVICE_ROOMS)) $(wildcard tests/benchmarks/test_profile_*.py)
 PYTEST_ARGS ?=
 # Training and export are tested where torch is: make test TORCH=torch==2.13.0
 TORCH ?=
 OUT ?= runs/demo
 
-.PHONY: demo test check lint test38 peers clean
+.PHONY: demo test check lint test38 bench peers clean
 
 # With nothing given, a rendered store whose truth is known; or your own video with your own detector.
 demo: $(VENV)/.demo
@@ -45,7 +45,8 @@ lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
-	$(BIN)/vermin -q -t=3.8- --no-tips --violations $(DEVICE_ROOMS) __init__.py __main__.py
+	$(BIN)/vermin -q -t=3.8- --no-tips --violations $(DEVICE_ROOMS) benchmarks/profile \
+	  __init__.py __main__.py
 
 test38:
 	@if [ -x "$(PYTHON38)" ]; then \
@@ -78,6 +79,16 @@ $(VENV38)/.test: pyproject.toml
 	$(VENV38)/bin/python -m pip install -q --upgrade pip
 	$(VENV38)/bin/python -m pip install -q -e ".[cpu,deploy,test]"
 	touch $@
+
+# The quick ones of the measurements behind the README's figures; the others are named there.
+BENCH = $(BIN)/python -m edgelane.benchmarks
+bench: $(VENV)/.test
+	$(BENCH).startup
+	$(BENCH).nms
+	$(BENCH).synth
+	$(BENCH).pose_decoding
+	$(BENCH).demo --seeds 3
+	$(BENCH).estimator validate
 
 # What the benchmarks measure edgelane against. norfair pins a rich that trackers refuses, and
 # needs neither of them to track.

@@ -14,6 +14,7 @@ from scipy.special import chdtri, log_ndtr, ndtri
 
 from ...core import DataError, UsageError
 from .control import ControlCharts, individuals, xbar_r
+from .tables import HUGE
 
 LEAST = 30
 """Fewer values than this say little about a capability."""
@@ -90,7 +91,7 @@ def capability(
     given = [v for v in (lower, upper) if v is not None]
     if not given:
         raise UsageError("a capability needs a lower or an upper limit")
-    if not all(math.isfinite(v) for v in given) or (len(given) == 2 and given[0] >= given[1]):
+    if not all(abs(v) < HUGE for v in given) or (len(given) == 2 and given[0] >= given[1]):
         raise UsageError("the limits make no tolerance", got=f"{lower} to {upper}")
     if not 0 < confidence < 1:
         raise UsageError("a confidence must lie between 0 and 1", got=confidence)

@@ -13,6 +13,7 @@ import numpy as np
 from ...core import DataError, UsageError
 from .constants import a2, d2, range_limits
 from .rules import RULES, Signal, signals
+from .tables import HUGE
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,8 @@ def in_time_order(values: Sequence[float], timestamps: Optional[Sequence[float]]
     if found.ndim != 1:
         raise DataError("values of a chart are one row", got=found.shape, expected="(n,)")
     _finite(found, "value")
+    if found.size and np.abs(found).max() > HUGE:
+        raise DataError("a value is too large to be measured", got=f"{np.abs(found).max():g}")
     if timestamps is None:
         return found
     times = np.asarray(timestamps, dtype=np.float64)
@@ -207,7 +210,7 @@ def _spread(name: str, ranges: np.ndarray, mean: float, n: int, rules: str) -> C
 
 def _clean(sigma: float, values: np.ndarray) -> float:
     """What is left of rounding is no variation."""
-    return sigma if sigma > 1e-12 * float(np.abs(values).max()) else 0.0
+    return sigma if sigma > max(1e-12 * float(np.abs(values).max()), 1 / HUGE) else 0.0
 
 
 def _warnings(sigma: float, n: int, least: int, what: str) -> Tuple[str, ...]:

@@ -14,7 +14,7 @@ from scipy.special import fdtrc
 
 from ...core import DataError, UsageError, did_you_mean
 from .constants import MOST, d2, d2_one
-from .tables import Study
+from .tables import HUGE, Study
 
 POOL_ABOVE = 0.25
 """An interaction less significant than this is taken for repeatability (MSA, appendix A)."""
@@ -137,8 +137,8 @@ def gauge_study(
         UsageError: The tolerance is not above 0, or the method is unknown.
         DataError: Fewer than two parts, operators or trials, or all values are one.
     """
-    if tolerance is not None and not (tolerance > 0 and math.isfinite(tolerance)):
-        raise UsageError("a tolerance must be above 0", got=tolerance)
+    if tolerance is not None and not 1 / HUGE < tolerance < HUGE:
+        raise UsageError("a tolerance must be above 0, and a length one can have", got=tolerance)
     if method not in ("anova", "range"):
         raise UsageError(
             f"there is no method {method!r}", remedy=did_you_mean(method, ("anova", "range"))
@@ -187,7 +187,9 @@ def _check(values: np.ndarray, operators: bool) -> None:
         raise DataError(
             f"the value of part {part}, operator {person}, trial {trial} is not a finite number"
         )
-    if np.ptp(values) == 0:
+    if np.abs(values).max() > HUGE:
+        raise DataError("a value is too large to be measured", got=f"{np.abs(values).max():g}")
+    if np.ptp(values) < 1 / HUGE:
         raise DataError(
             f"all {values.size} values are {values.flat[0]:g}",
             expected="parts that differ, as production makes them",

@@ -19,6 +19,9 @@ NAMES = {
 }
 """What a column may be called, whatever the case."""
 
+HUGE = 1e100
+"""Larger values, and spans smaller than its inverse, would leave the floats when squared."""
+
 Row = Tuple[int, Dict[str, str]]
 
 

@@ -73,6 +73,25 @@ def test_anova_gives_the_published_figures():
     assert found.verdict == "marginal"
 
 
+def test_sums_of_squares_are_those_of_least_squares():
+    """What nested linear models leave unexplained, solved without any formula of an analysis."""
+    rng = np.random.default_rng(3)
+    values = rng.normal(size=(6, 3, 3)) + rng.normal(size=(6, 3, 1))
+    p, o = (axis.ravel() for axis in np.indices(values.shape)[:2])
+    part, person, cell = np.eye(6)[p], np.eye(3)[o], np.eye(18)[p * 3 + o]
+
+    def left(*columns):
+        model = np.hstack([np.ones((values.size, 1)), *columns])
+        fit = model @ np.linalg.lstsq(model, values.ravel(), rcond=None)[0]
+        return float(np.sum((values.ravel() - fit) ** 2))
+
+    main = left(part, person)
+    wanted = [left(person) - main, left(part) - main, main - left(cell), left(cell)]
+    found = gauge_study(study(values))
+    assert [s.squares for s in found.anova] == pytest.approx(wanted, rel=1e-10)
+    assert not found.pooled and "interaction" in found.components
+
+
 def test_averages_and_ranges_give_the_published_figures():
     """MSA 4th ed., figure III-B 16, which rounds its constants and averages to four digits."""
     found = gauge_study(study(AIAG), method="range")
@@ -190,6 +209,7 @@ def test_without_operators_the_gauge_is_its_repeatability():
         (AIAG[:, :1], "two operators"),
         (AIAG[:, :, :1], "two trials"),
         (np.full((10, 3, 3), 1.5), "all 90 values are 1.5"),
+        (AIAG * 1e307, "too large"),
         (np.where(AIAG == 2.26, np.nan, AIAG), "part 9, operator 1, trial 1 is not a finite"),
     ],
 )

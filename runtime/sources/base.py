@@ -77,6 +77,7 @@ _OPENERS: Dict[str, Union[str, Opener]] = {
     "http": "network:open_http",
     "https": "network:open_http",
     "csi": "network:open_csi",
+    "live+v4l2": "network:open_device",
     "live+file": "network:open_live_file",
     "live+synth": "network:open_live_synth",
 }

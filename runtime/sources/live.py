@@ -240,6 +240,8 @@ class LiveSource(Source):
         finally:
             theirs.close()
         self._link, self._ring = ours, Ring(memory)
+        self._asked = select.poll()  # which, other than select, knows descriptors above 1023
+        self._asked.register(ours, select.POLLIN)
         ours.sendall(json.dumps(self._spec).encode())
         self._state = "starting"
         self._deadline = time.monotonic() + self._patience.start_s
@@ -278,8 +280,7 @@ class LiveSource(Source):
                 return
             self._spawn()
         while self._link is not None:
-            ready, _, _ = select.select([self._link], [], [], max(wait, 0.0))
-            if not ready:
+            if not self._asked.poll(1000 * max(wait, 0.0)):
                 break
             wait = 0.0
             try:
@@ -296,7 +297,7 @@ class LiveSource(Source):
                 self._news(json.loads(data[1:]))
         now = time.monotonic()
         if self._link is not None and now > self._deadline:
-            silent = "the capture hung" if self._state == "playing" else "connecting hung"
+            silent = "the capture hung" if self._state == "playing" else "connecting took too long"
             if self._state == "starting":
                 silent = "the capture process did not start"
             self._replace(silent)

@@ -1,4 +1,4 @@
-"""Cameras by address: `rtsp://…` and `http://…`, files played live, CSI cameras."""
+"""Openers of live cameras: `rtsp://…`, `http://…`, `csi://…`, `live+v4l2://…`, `live+file://…`."""
 
 from dataclasses import asdict
 from typing import Any, Dict
@@ -63,6 +63,26 @@ def open_csi(location: str, camera: str, query: Query) -> Source:
             values[key] = int(values[key])
     spec = {"kind": "gstreamer", "pipeline": csi_pipeline(int(text), **values)}
     return LiveSource(uri, camera, spec, patient)
+
+
+def open_device(location: str, camera: str, query: Query) -> Source:
+    """A USB camera that may be unplugged and hang: `live+v4l2:///dev/video0?width=1280`.
+
+    Keys as with `v4l2://`, and `timeout`, `open` and `backend`: with `gstreamer` a Jetson's
+    hardware decodes the camera's Motion JPEG.
+    """
+    from .gstreamer import usb_pipeline
+
+    uri, rest = f"live+v4l2://{location}", dict(query)
+    patient = patience(rest, uri)
+    backend = rest.pop("backend", "ffmpeg")
+    _one_of("backend", BACKENDS[1:])(backend)
+    values = take(rest, uri, width=positive, height=positive, fps=positive, format=str)
+    if backend == "gstreamer":
+        size = [int(values[key]) if key in values else None for key in ("width", "height")]
+        line = usb_pipeline(location, size[0], size[1], values.get("fps"))
+        return LiveSource(uri, camera, {"kind": "gstreamer", "pipeline": line}, patient)
+    return LiveSource(uri, camera, {"kind": "device", "device": location, "query": rest}, patient)
 
 
 def open_played(scheme: str) -> Any:

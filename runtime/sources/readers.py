@@ -4,16 +4,19 @@ A reader is made for one connection, `read` until it raises, and closed. It may 
 around it is killed then.
 """
 
+import math
 import os
 import time
 from typing import Any, Dict, NamedTuple, Optional
 
 import numpy as np
 
+from ...core import SourceError
 from .address import Address
 from .base import load_cv2
 from .mjpeg import MjpegReader
 from .probe import Away, describe
+from .timeline import SHARED
 
 
 class Picture(NamedTuple):
@@ -37,10 +40,12 @@ class CaptureReader:
 
     Args:
         capture: A `cv2.VideoCapture`.
+        silent_s: Seconds after which it gives up waiting, where it does.
     """
 
-    def __init__(self, capture: Any) -> None:
+    def __init__(self, capture: Any, silent_s: float = math.inf) -> None:
         self._capture = capture
+        self._silent_s = silent_s
         self._cv2 = load_cv2()
         fps = capture.get(self._cv2.CAP_PROP_FPS)
         self.fps: Optional[float] = float(fps) if 0 < fps < 1000 else None
@@ -51,9 +56,14 @@ class CaptureReader:
         Raises:
             Away: The stream broke off.
         """
-        if not self._capture.grab():
-            raise Away("the stream broke off")
+        began = time.monotonic()
+        good = self._capture.grab()
         moment = time.monotonic()
+        # A decoder that gave up waiting hands out its last picture as if it had just come.
+        if moment - began >= 0.95 * self._silent_s:
+            raise Away("the camera went silent")
+        if not good:
+            raise Away("the stream broke off")
         good, image = self._capture.retrieve()
         if not good or image is None or not image.size:
             raise Away("the stream cannot be decoded")
@@ -64,6 +74,47 @@ class CaptureReader:
     def close(self) -> None:
         """Hang up."""
         self._capture.release()
+
+
+class DeviceReader:
+    """Pictures of a camera that Linux offers as a device.
+
+    Args:
+        device: E.g. `/dev/video0`.
+        query: As in `V4l2Source`.
+
+    Raises:
+        Away: It is not plugged in, or gives nothing.
+    """
+
+    def __init__(self, device: str, query: Dict[str, str]) -> None:
+        from .v4l2 import V4l2Source
+
+        try:
+            self._source = V4l2Source(device, "camera", query)
+        except SourceError as error:
+            raise Away(error.what) from None
+        self.fps = self._source.fps
+        self._frames = iter(self._source)
+
+    def read(self) -> Picture:
+        """The next picture.
+
+        Raises:
+            Away: The device was pulled out or fell silent.
+        """
+        try:
+            frame = next(self._frames)
+        except (SourceError, StopIteration):
+            raise Away("the device stopped giving pictures") from None
+        # Its time is that of this process's timeline, which counts from the same clock.
+        now = time.monotonic()
+        age = SHARED.unix(now) - frame.timestamp
+        return Picture(frame.image, now - min(max(age, 0.0), 2.0))
+
+    def close(self) -> None:
+        """Let go of the device."""
+        self._source.close()
 
 
 def connect(spec: Dict[str, Any]) -> Any:
@@ -78,6 +129,8 @@ def connect(spec: Dict[str, Any]) -> Any:
         from .played import PlayedReader
 
         return PlayedReader(spec)
+    if kind == "device":
+        return DeviceReader(spec["device"], spec["query"])
     if kind == "gstreamer":
         from .gstreamer import open_pipeline
 
@@ -102,11 +155,8 @@ def _rtsp(address: Address, spec: Dict[str, Any]) -> Any:
     cv2 = load_cv2()
     milliseconds = int(spec["timeout"] * 1000)
     wanted = []
-    for name, value in (
-        ("CAP_PROP_OPEN_TIMEOUT_MSEC", milliseconds),
-        ("CAP_PROP_READ_TIMEOUT_MSEC", milliseconds),
-        ("CAP_PROP_N_THREADS", 1),
-    ):
+    names = "CAP_PROP_OPEN_TIMEOUT_MSEC", "CAP_PROP_READ_TIMEOUT_MSEC", "CAP_PROP_N_THREADS"
+    for name, value in zip(names, (milliseconds, milliseconds, 1)):
         if hasattr(cv2, name):
             wanted += [getattr(cv2, name), value]
     capture = cv2.VideoCapture()
@@ -114,7 +164,7 @@ def _rtsp(address: Address, spec: Dict[str, Any]) -> Any:
     if not capture.isOpened():
         capture.release()
         raise Away("the stream cannot be opened")
-    return CaptureReader(capture)
+    return CaptureReader(capture, spec["timeout"] if hasattr(cv2, names[1]) else math.inf)
 
 
 def ffmpeg_options(transport: str) -> str:

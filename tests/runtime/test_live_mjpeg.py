@@ -142,6 +142,39 @@ def test_wrong_uris_are_told_without_their_secrets(uri, told):
     assert told in str(caught.value) and "s3cret" not in str(caught.value)
 
 
+def test_a_device_that_is_pulled_out_is_away(monkeypatch):
+    from edgelane.core import Frame
+    from edgelane.runtime.sources import v4l2
+    from edgelane.runtime.sources.probe import Away
+    from edgelane.runtime.sources.readers import DeviceReader
+
+    class Webcam:
+        fps = 15.0
+
+        def __init__(self, device, camera, query):
+            assert (device, query) == ("/dev/video7", {"width": "64"})
+
+        def __iter__(self):
+            yield Frame(np.zeros((48, 64, 3), np.uint8), time.time() - 0.5)
+            raise SourceError("gone")
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr(v4l2, "V4l2Source", Webcam)
+    reader = DeviceReader("/dev/video7", {"width": "64"})
+    assert time.monotonic() - reader.read().moment == pytest.approx(0.5, abs=0.2)
+    with pytest.raises(Away, match="stopped giving pictures"):
+        reader.read()
+    reader.close()
+
+
+def test_a_device_that_is_not_there_is_waited_for():
+    with open_source("live+v4l2:///dev/video63?open=1") as source:
+        with pytest.raises(SourceError, match="/dev/video63 does not exist"):
+            assert source.size
+
+
 def test_a_camera_that_needs_gstreamer_says_so_where_there_is_none():
     from edgelane.runtime.sources import gstreamer
 

@@ -16,6 +16,9 @@ from .secrecy import refuse_passwords
 
 PathLike = Union[str, "os.PathLike[str]"]
 
+_MODULE = re.compile(r"([A-Za-z_][\w.]*):[A-Za-z_]\w*(\?|\Z)")
+_EXTENDED = ("pipeline", "decoder", "rules", "subscribe")
+
 
 class Contents:
     """The files of a bundle to be.
@@ -100,8 +103,8 @@ def gather(
         data["second"] = _add_model(contents, "second", "models/second", second, None)
     for number, variant in enumerate(variants):
         _add_model(contents, "variant", f"models/variant-{number}", Path(variant), None)
-    for name in _modules(data):
-        _add_module(contents, name, checked.folder)
+    _add_modules(contents, data, checked.folder)
+    data = _with_files(contents, data, checked.folder)
     for wheel in wheels:
         path = Path(wheel)
         if path.suffix != ".whl":
@@ -147,19 +150,21 @@ def _plain(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9._+-]", "_", name).lstrip(".+-")[-60:] or "model.onnx"
 
 
-def _modules(data: Dict[str, Any]) -> List[str]:
-    """Names of the user's own modules, `module:name`, that a config extends edgelane by."""
-    cameras = data.get("cameras") or {}
-    values = [data.get("pipeline"), data.get("decoder"), data.get("source")]
-    values += [c.get("source") for c in cameras.values() if isinstance(c, dict)]
-    rules = data.get("rules")
-    values += rules if isinstance(rules, list) else []
-    pattern = re.compile(r"([A-Za-z_][\w.]*):[A-Za-z_]\w*(\?|\Z)")
-    found = (pattern.match(value) for value in values if isinstance(value, str))
-    return sorted({match.group(1) for match in found if match and match.group(1) != "secret"})
+def _add_modules(contents: Contents, data: Any, folder: Path, key: str = "") -> None:
+    """Add the user's own modules, `module:name`, that a config extends edgelane by."""
+    if isinstance(data, dict):
+        for name, value in data.items():
+            _add_modules(contents, value, folder, str(name))
+    elif isinstance(data, list):
+        for value in data:
+            _add_modules(contents, value, folder, key)
+    elif isinstance(data, str):
+        match = _MODULE.match(data)
+        if match and match.group(1) != "secret":
+            _add_module(contents, match.group(1), folder, key in _EXTENDED)
 
 
-def _add_module(contents: Contents, name: str, folder: Path) -> None:
+def _add_module(contents: Contents, name: str, folder: Path, needed: bool) -> None:
     """Add a module that lies beside the config."""
     top = name.split(".")[0]
     file = Path(resolve_path(f"{top}.py", folder))
@@ -169,12 +174,30 @@ def _add_module(contents: Contents, name: str, folder: Path) -> None:
     elif (package / "__init__.py").is_file():
         for path in sorted(package.rglob("*.py")):
             contents.files[f"{top}/{path.relative_to(package).as_posix()}"] = path
-    else:
+    elif needed:
         raise ConfigError(
             f"the module {name!r} cannot be packed",
             expected=f"{top}.py beside the config",
-            remedy="copy it there, or bring it as a wheel",
+            remedy="copy it there",
         )
+
+
+def _with_files(contents: Contents, data: Any, folder: Path, key: str = "") -> Any:
+    """The config with the files beside it that it names in the bundle, where they lie there.
+
+    Sources are not among them: a camera's file is the device's own.
+    """
+    if isinstance(data, dict):
+        return {k: _with_files(contents, v, folder, str(k)) for k, v in data.items()}
+    if isinstance(data, list):
+        return [_with_files(contents, value, folder, key) for value in data]
+    if not isinstance(data, str) or key == "source" or data in contents.files:
+        return data
+    if not re.search(r"[./]", data) or len(data) > 255 or not (folder / data).is_file():
+        return data
+    place = f"files/{len(contents.files)}/{_plain(Path(data).name)}"
+    contents.files[place] = folder / data
+    return place
 
 
 def pictures(folder: PathLike) -> List[Path]:

@@ -77,6 +77,27 @@ def test_modules_beside_the_config_come_along(shop):
         shop.bundle(2)
 
 
+def test_files_that_the_config_names_come_along(shop, tmp_path):
+    (shop.folder / "banked.py").write_text(
+        "import msgspec\n"
+        "from edgelane.pipelines.counting import Counting, CountingSettings\n"
+        "class Settings(CountingSettings, frozen=True):\n    bank: str = ''\n"
+        "class Mine(Counting):\n    Settings = Settings\n"
+        "def told(event):\n    pass\n"
+    )
+    (shop.folder / "parts").mkdir()
+    (shop.folder / "parts/bank one.npz").write_bytes(b"known parts")
+    text = shop.config.read_text().replace("pipeline: counting", "pipeline: banked:Mine")
+    shop.config.write_text(text + "bank: parts/bank one.npz\n")
+    bundle = shop.bundle(1)
+    made = read_bundle(bundle, trust_of(shop))
+    (place,) = [m for m in made.members if m.name.startswith("files/")]
+    whole = bundle.read_bytes()
+    assert whole[place.start : place.start + place.size] == b"known parts"
+    config = next(m for m in made.members if m.name == "config.yaml")
+    assert json.loads(whole[config.start : config.start + config.size])["bank"] == place.name
+
+
 PASSWORDS = [
     ({"cameras": {"a": {"source": "rtsp://me:hunter2@10.0.0.1/x"}}}, "cameras.a.source"),
     ({"source": "http://10.0.0.1/v?user=a&password=hunter2"}, "source"),

@@ -176,7 +176,9 @@ def judge(scene: Gym, events: Sequence[Event], long_s: float) -> Dict[str, Dict[
 
 def measure(seeds: Sequence[int], seconds: float = 60.0) -> Dict[str, Dict[str, Any]]:
     """Precision and recall of every rule over scenes."""
-    sums = {rule: dict.fromkeys(("told", "right", "due", "missed"), 0) for rule in SHOWS}
+    sums: Dict[str, Dict[str, Any]] = {
+        rule: {"told": 0, "right": 0, "due": 0, "missed": 0} for rule in SHOWS
+    }
     for seed in seeds:
         scene = open_scene("gym", seed=seed, seconds=seconds)
         assert isinstance(scene, Gym)

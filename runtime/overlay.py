@@ -319,7 +319,8 @@ class Overlay:
             draw_tracks(image, step.tracks, trails)
         else:
             draw_detections(image, observation.detections, self.classes)
-        poses = step.pipeline.poses() if hasattr(step.pipeline, "poses") else None
+        tell_poses = getattr(step.pipeline, "poses", None)
+        poses = None if tell_poses is None else tell_poses()
         if poses is not None:
             draw_poses(image, poses)
             self._tell_found(image, poses)

@@ -106,9 +106,8 @@ class PosedPeople:
             if self._smooth is None:
                 self._begin(points.shape[1])
             assert self._smooth is not None
-            broken = ~np.isfinite(points).all(axis=2)
-            if broken.any():
-                points = np.where(broken[..., None], np.float32(0), points)  # scores nothing
+            whole = np.isfinite(points).all(axis=2, keepdims=True)
+            points = np.where(whole, points, np.float32(0))  # scores nothing
             self.given = points
             boxes = tracks.xyxy[rows]
             heights = (boxes[:, 3] - boxes[:, 1]).astype(np.float64)

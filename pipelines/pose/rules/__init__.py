@@ -84,14 +84,15 @@ def _make(
         return _set(RULES[name], settings, path)
     if load is None:
         raise ConfigError(f"{path}: nothing here finds a rule of one's own")
-    found = load(name)
+    found: Any = load(name)
     if isinstance(found, type) and callable(getattr(found, "step", None)):
         return _set(found, settings, path) if settings else found()
     if callable(getattr(found, "step", None)):
         if not settings:
             return found
+        struct: Any = found
         try:
-            return msgspec.structs.replace(found, **settings)
+            return msgspec.structs.replace(struct, **settings)
         except TypeError as error:
             raise ConfigError(f"{path}: {error}") from None
     if callable(found):

@@ -25,7 +25,7 @@ AUTO = "auto"
 VALUES = 1 << 19
 """Values of each tensor that are counted, about, however many pictures there are."""
 TARGETS = ("trt", "cpu")
-POSE_SHARE = 0.9
+POSE_SHARE = 0.85
 """Share of a pose net's multiply-adds that stays in INT8 at least. Where the peak of a map lies is
 told to a fraction of its pixels, which takes less noise than to find a box."""
 

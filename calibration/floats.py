@@ -19,9 +19,10 @@ LEAST_SHARE = 0.95
 SPARE = 0.005
 """Share that may go to float where the heads alone leave less than that in INT8."""
 WORTH = 0.08
-"""A layer stays float if rounding it makes an error of more than this part of that of all."""
+"""A layer stays float if rounding it makes an error of more than this part of that of all; half as
+much where less than `LEAST_SHARE` has to stay in INT8."""
 MOST = 3
-"""Layers at most that stay float."""
+"""Layers at most that stay float; twice as many there."""
 TRIED = 12
 """Layers of which the best few are picked."""
 PICTURES = 2
@@ -78,10 +79,13 @@ def worst_layers(
     if whole <= 0:
         return []
     small = [name for name in planned.nodes if work[name] <= spare]
-    parts = _bisect(small, lambda names: error(names) / whole)
+    # Who gives up more of INT8 wants less noise.
+    much = share < LEAST_SHARE
+    worth, most = (WORTH / 2, 2 * MOST) if much else (WORTH, MOST)
+    parts = _bisect(small, lambda names: error(names) / whole, worth)
     worst = sorted(parts, key=lambda n: -parts[n])[:TRIED]
     best: Sequence[str] = ()
-    for count in range(1, MOST + 1):
+    for count in range(1, most + 1):
         for some in combinations(worst, count):
             fits = sum(work[n] for n in some) <= spare
             if fits and sum(parts[n] for n in some) > sum(parts[n] for n in best):
@@ -89,7 +93,9 @@ def worst_layers(
     return list(best)
 
 
-def _bisect(names: Sequence[str], error: Callable[[Sequence[str]], float]) -> Dict[str, float]:
+def _bisect(
+    names: Sequence[str], error: Callable[[Sequence[str]], float], worth: float
+) -> Dict[str, float]:
     """Names whose error alone is worth it; errors add up, so what is small together is left."""
     step = max(-(-len(names) // 8), 1)
     wanted = [names[i : i + step] for i in range(0, len(names), step)]
@@ -97,7 +103,7 @@ def _bisect(names: Sequence[str], error: Callable[[Sequence[str]], float]) -> Di
     while wanted:
         some = wanted.pop()
         part = error(some)
-        if part < WORTH:
+        if part < worth:
             continue
         if len(some) == 1:
             found[some[0]] = part

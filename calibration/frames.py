@@ -9,7 +9,7 @@ chosen pictures none: files are read again, frames of a video are kept in a temp
 import hashlib
 import tempfile
 from pathlib import Path
-from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Iterator, List, NoReturn, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -95,20 +95,25 @@ def choose_frames(
 
 
 def picture_paths(folder: Path) -> List[Path]:
-    """The pictures of a folder in natural order.
+    """The pictures of a folder in natural order; of a folder without any, those of its subfolders.
 
     Raises:
         DataError: There is none.
     """
     try:
         paths = [p for p in folder.iterdir() if p.suffix.lower() in IMAGES and p.is_file()]
+        if not paths:
+            found = (p for p in folder.rglob("*") if p.suffix.lower() in IMAGES and p.is_file())
+            return sorted(found, key=lambda p: natural(str(p.relative_to(folder)))) or _none(folder)
     except OSError as error:
         raise DataError(f"{folder} cannot be read", got=error.strerror) from None
-    if not paths:
-        raise DataError(
-            f"there are no pictures in {folder}", expected="files that end in " + ", ".join(IMAGES)
-        )
     return sorted(paths, key=lambda p: natural(p.name))
+
+
+def _none(folder: Path) -> NoReturn:
+    raise DataError(
+        f"there are no pictures in {folder}", expected="files that end in " + ", ".join(IMAGES)
+    )
 
 
 def file_identity(paths: Sequence[Path]) -> str:
@@ -209,6 +214,13 @@ def _from_folder(folder: Path, count: int, progress: Optional[Progress]) -> Fram
         raise DataError(f"every picture in {folder} is of one colour", remedy="choose others")
     chosen = [known[i] for i in pick(np.stack(features), count)]
     warnings = []
+    below = sorted({str(p.parent.relative_to(folder)) for p in paths} - {"."})
+    if below:
+        warnings.append(
+            f"{folder} has no pictures of its own, so those of its subfolders are taken: "
+            + ", ".join(below[:3])
+            + (", …" if len(below) > 3 else "")
+        )
     if broken:
         warnings.append(
             f"{len(broken)} of {len(tried)} pictures cannot be read: " + ", ".join(broken[:3])

@@ -1,7 +1,7 @@
 """What of a graph goes to INT8 as TensorRT wants it: which nodes, tensors, and common scales."""
 
 from dataclasses import dataclass
-from typing import Any, Dict, FrozenSet, Iterable, List, Optional, Set, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Set, Tuple
 
 import numpy as np
 
@@ -135,8 +135,8 @@ def plan(
         floats: Names of nodes or of their first outputs that shall stay float.
         residual: Give the skip input of a residual Add a Q/DQ pair too, so that the addition can
             be fused into the convolution.
-        apart: Let Concats join float numbers, so that each layer behind them has a scale of its
-            own.
+        apart: Let Concats join float numbers where these are moved before they are read, as by a
+            shuffle of channels, so that each layer behind them has a scale of its own.
     """
     asked = set(floats)
     items = weighted(graph)
@@ -163,7 +163,7 @@ def plan(
     if residual:
         for node, skip in residuals(graph, nodes):
             _read(reads, skip, node)
-    return Plan(nodes, reads, _groups(graph, reads, POOLS if apart else JOINS | POOLS), left)
+    return Plan(nodes, reads, _groups(graph, reads, apart), left)
 
 
 def _one_pixel(graph: Graph, tensor: str) -> bool:
@@ -268,7 +268,7 @@ def _feeds(graph: Graph, tensor: str, nodes: Dict[str, Weighted]) -> bool:
     return False
 
 
-def _groups(graph: Graph, reads: Dict[str, List[Any]], tying: FrozenSet[str]) -> Dict[str, str]:
+def _groups(graph: Graph, reads: Dict[str, List[Any]], apart: bool) -> Dict[str, str]:
     """Give Concats and pools before quantised tensors their pairs, and tie scales together.
 
     `reads` grows by the inputs of the Concats and pools.
@@ -289,7 +289,9 @@ def _groups(graph: Graph, reads: Dict[str, List[Any]], tying: FrozenSet[str]) ->
         for other in (source, *passed):
             parent[root(other)] = root(tensor)
         maker = graph.producer(source)
-        if maker is None or maker.op_type not in tying:
+        if maker is None or maker.op_type not in JOINS | POOLS:
+            continue
+        if apart and passed and maker.op_type in JOINS:
             continue
         for name in dict.fromkeys(maker.input):
             if not name or graph.constant(name) is not None:

@@ -20,7 +20,7 @@ class QuantiseSettings:
     Attributes:
         floats: Names of nodes, or of their first outputs, that stay float.
         residual: Quantise the skip input of residual Adds.
-        apart: Let Concats join float numbers.
+        apart: Let Concats before moves join float numbers, see `patterns.plan`.
     """
 
     floats: Tuple[str, ...] = ()

@@ -185,3 +185,20 @@ def test_thumbnails_tell_colours_and_places_apart():
 def test_natural_order(tmp_path):
     folder = folder_of(tmp_path / "f", [picture(0)] * 11)
     assert [p.name for p in picture_paths(folder)][-1] == "10.png"
+
+
+def test_a_folder_of_folders(tmp_path):
+    for name in ("b", "a"):
+        folder_of(tmp_path / name, [picture(ord(name)), picture(ord(name) + 10)])
+    frames = choose_frames(tmp_path)
+    assert len(frames) == 4 and np.array_equal(frames[0], picture(ord("a")))
+    assert "subfolders" in frames.warnings[0] and frames.warnings[0].endswith("a, b")
+    folder_of(tmp_path, [picture(1)])
+    alone = choose_frames(tmp_path)
+    assert len(alone) == 1 and not alone.warnings, "its own pictures are all there is"
+
+
+def test_folders_without_any_picture(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="no pictures"):
+        choose_frames(tmp_path)

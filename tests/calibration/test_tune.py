@@ -12,9 +12,11 @@ from edgelane.calibration.collect import collect  # noqa: E402
 from edgelane.calibration.cpu import measure_speed, quantise_cpu  # noqa: E402
 from edgelane.calibration.floats import worst_layers  # noqa: E402
 from edgelane.calibration.graph import Graph  # noqa: E402
+from edgelane.calibration.lint import lint  # noqa: E402
 from edgelane.calibration.moments import Moments, patches  # noqa: E402
 from edgelane.calibration.patterns import plan, weighted  # noqa: E402
 from edgelane.calibration.quantise import int8_share, quantise  # noqa: E402
+from edgelane.calibration.recipe import quantise_best  # noqa: E402
 from edgelane.calibration.rounding import fit  # noqa: E402
 from edgelane.calibration.samples import Samples  # noqa: E402
 from edgelane.calibration.tune import tune  # noqa: E402
@@ -130,3 +132,41 @@ def test_the_flavour_for_the_cpu_is_fused_and_near_the_float_model():
         assert np.abs(one - two).max() < 0.05 * np.abs(one).max()
     speed = measure_speed(model, quantised, feeds[0], runs=3)
     assert speed.float_ms >= 0 and speed.int8_ms >= 0
+
+
+def shuffled():
+    """A pointwise, a depthwise and a joined branch, as pose nets have them."""
+    net = Net(x=[1, 8, 16, 16])
+    net.conv("x", "a", (32, 8, 1, 1))
+    net.node("Relu", ["a"], "r")
+    net.conv("r", "b", (32, 1, 3, 3), groups=32, pads=[1, 1, 1, 1])
+    net.conv("b", "c", (32, 32, 1, 1))
+    net.node("Relu", ["c"], "s")
+    net.node("Concat", ["r", "s"], "j", axis=1)
+    net.node("Transpose", ["j"], "t", perm=[0, 1, 3, 2])
+    net.conv("t", "d", (32, 64, 1, 1))
+    net.conv("d", "y", (4, 32, 1, 1))
+    return net.model(y=[1, 4, 16, 16])
+
+
+def test_concats_of_float_numbers_have_no_pairs():
+    graph = Graph(shuffled())
+    tied, free = plan(graph), plan(graph, apart=True)
+    assert {"r", "s", "t"} <= set(tied.reads) and tied.group["s"] == tied.group["t"]
+    assert "s" not in free.reads and free.group["t"] != free.group["r"]
+
+
+@pytest.mark.parametrize(("share", "spared"), [(0.95, False), (0.8, True)])
+def test_depthwise_convolutions_stay_float_where_the_share_allows(share, spared):
+    model = shuffled()
+    feeds = [Net(seed, x=[1, 8, 16, 16]).input() for seed in range(6)]
+
+    def look(graph, tensors=None, most=None):
+        return collect(graph, feeds[:most], tensors=tensors)
+
+    recipe = quantise_best(model, look, lambda: iter(feeds), share=share)
+    assert ("b" in recipe.notes["float"]) == spared
+    assert recipe.notes["int8_share"] >= share - 0.05
+    joins = [n for n in recipe.quantised.graph.node if n.op_type == "Concat"]
+    assert any(i.endswith("/dq") for i in joins[0].input) != spared
+    assert not lint(recipe.quantised)

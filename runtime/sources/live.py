@@ -121,7 +121,8 @@ class LiveSource(Source):
         self._state = "starting"
         self._seen: Optional[float] = None  # the last picture, by the monotonic clock
         self._lost: Optional[float] = None
-        self._logged = 0.0
+        self._logged = -LOG_EVERY_S
+        self._told_lost = False
         self._index = self._base = 0
         self._latest = -1
         self._told: Deque[Tuple[int, float]] = deque()
@@ -358,15 +359,16 @@ class LiveSource(Source):
         now = time.monotonic()
         if self._lost is None:
             self._lost = now if self._seen is None else self._seen
-            self._logged = -LOG_EVERY_S
+            self._told_lost = False
         self._why = why
+        # One line a minute, also where a camera comes and goes all the time.
         if now - self._logged >= LOG_EVERY_S:
-            self._logged = now
+            self._logged, self._told_lost = now, True
             missing = now - self._lost
             LOG.warning(
-                "%s: no pictures for %.0f s (%s), %d failed tries", self.camera, missing, why,
-                self.tries,
-            )  # fmt: skip
+                "%s: no pictures for %.0f s (%s); failed tries: %d, times away: %d",
+                *(self.camera, missing, why, self.tries, self.reconnects + 1),
+            )
 
     def _back(self, now: float) -> None:
         assert self._lost is not None
@@ -374,7 +376,8 @@ class LiveSource(Source):
         self.absences.append(Absence(start, end, self._why))
         if self._seen is not None:
             self.reconnects += 1
-            LOG.warning("%s: pictures again after %.0f s", self.camera, now - self._lost)
+            if self._told_lost:
+                LOG.warning("%s: pictures again after %.0f s", self.camera, now - self._lost)
         self._lost = None
 
     def _warn(self, sentence: str) -> None:

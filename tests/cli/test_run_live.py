@@ -161,6 +161,7 @@ def test_a_wrong_password_is_one_sentence_without_it(tmp_path, model):
         assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_new_run_begins_without_a_camera_that_is_away(tmp_path, model):
     with MjpegServer((320, 180), 10, login=LOGIN) as one:
         with MjpegServer((320, 180), 10, login=LOGIN) as two:

@@ -175,6 +175,7 @@ class Quiet:
         pass
 
 
+@pytest.mark.slow
 def test_a_run_whose_cameras_are_away_stops_soon(tmp_path):
     with MjpegServer() as server, Journal(tmp_path / "events.db") as journal:
         sources = {n: open_source(f"{server.url}?timeout=1", n) for n in ("one", "two", "three")}
@@ -211,6 +212,7 @@ def test_a_run_whose_cameras_are_away_stops_soon(tmp_path):
                 source.close()
 
 
+@pytest.mark.slow
 def test_a_camera_that_comes_and_goes_does_not_stop_the_others(tmp_path):
     with MjpegServer() as sick, MjpegServer() as well, Journal(tmp_path / "e.db") as journal:
         sources = {

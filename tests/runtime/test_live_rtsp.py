@@ -77,6 +77,7 @@ def test_pictures_come_through_gstreamer_where_it_is_there(camera):
         sys.path.remove(path)
 
 
+@pytest.mark.slow
 def test_a_server_that_was_killed_comes_back():
     port = free_port()
     first = RtspProcess(port)
@@ -97,6 +98,7 @@ def test_a_server_that_was_killed_comes_back():
             assert viewer.source.reason(absence.start, absence.end) == absence.reason
 
 
+@pytest.mark.slow
 def test_a_server_that_hangs_is_noticed_and_comes_back():
     with RtspProcess() as server, Viewer(f"{server.url}?timeout=1") as viewer:
         viewer.more()
@@ -142,6 +144,7 @@ def test_a_connection_that_is_cut_is_made_again(camera):
             viewer.more()
 
 
+@pytest.mark.slow
 def test_a_half_open_connection_is_noticed(camera):
     with RtspServer(camera) as server, Proxy(server.server_address[1]) as proxy:
         with Viewer(f"rtsp://127.0.0.1:{proxy.port}/cam?timeout=1") as viewer:
@@ -163,12 +166,15 @@ def test_a_slow_connection_gives_pictures_all_the_same(camera):
             assert viewer.source.health()["tries"] == 0
 
 
-def test_a_camera_that_flaps_is_asked_more_and_more_rarely(camera):
+@pytest.mark.slow
+def test_a_camera_that_flaps_is_asked_more_and_more_rarely(camera, caplog):
     with RtspServer(camera, die_after=45) as server:
         with Viewer(f"{server.url}?timeout=2") as viewer:
             viewer.wait(lambda: viewer.source.reconnects >= 3, 30)
             lost = list(viewer.source.absences)
             assert len(lost) >= 3 and viewer.source.restarts == 0
+    # One line a minute, and one that it came back from what was told.
+    assert caplog.text.count("no pictures") == 1 and caplog.text.count("pictures again") == 1
 
 
 def test_a_wrong_password_is_told_without_telling_it(camera):
@@ -235,6 +241,7 @@ def test_what_speaks_no_rtsp_is_told():
         listener.shutdown(socket.SHUT_RDWR)  # wakes who accepts
 
 
+@pytest.mark.slow
 def test_a_camera_that_comes_back_in_another_size_is_scaled():
     port = free_port()
     first = RtspProcess(port, size="320x240", fps=20)
@@ -259,6 +266,7 @@ def test_a_stream_that_changes_its_size_goes_on():
         assert viewer.frames[-1][3].max() > 180 and viewer.source.reconnects == 0
 
 
+@pytest.mark.slow
 def test_other_cameras_do_not_notice(camera):
     with RtspProcess() as sick, RtspServer(camera) as well:
         with Viewer(f"{sick.url}?timeout=1") as one, Viewer(well.url) as other:

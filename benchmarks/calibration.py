@@ -6,7 +6,7 @@
 Accuracy: each model is calibrated on every other picture and judged on the rest, and the other way
 round; the detections of both halves together are scored against the labels, so no picture is
 judged by a model that it calibrated. F1 is the agreement of detections with the float model's on a
-video, mean of both. Time and peak memory: all pictures, a process of its own for each.
+video, mean of both. Under `lint` stands how many faults `edgelane lint` finds. Time and peak memory: all pictures, a process of its own for each.
 """
 
 import argparse
@@ -25,6 +25,7 @@ from ..calibration.accuracy.boxes import score_boxes, shared_classes, top
 from ..calibration.accuracy.oks import PoseFound, score_poses
 from ..calibration.accuracy.poses import load_poses
 from ..calibration.graph import read_model
+from ..calibration.lint import lint
 from ..calibration.quantise import int8_share
 from ..core import EdgelaneError
 from ..runtime.model import load_model
@@ -140,7 +141,8 @@ def judge(
             if video is not None and task.labels is None:
                 with load_model(model) as one, load_model(out) as two:
                     f1.append(agreement(one, two, frames(str(video), every=8)).f1)
-            row["int8_share"] = int8_share(read_model(out))
+            made = read_model(out)
+            row["int8_share"], row["findings"] = int8_share(made), len(lint(made))
         if "error" in row:
             continue
         rounded = task.score(found, model)
@@ -172,7 +174,7 @@ def table(rows: Sequence[Dict[str, Any]]) -> str:
     """The rows as text; time and memory as multiples of ours."""
     lines = [
         f"{'model':26}{'quantiser':21}{'AP':>7}{'AP50':>7}{'drop':>7}{'(95 %)':>15}{'F1':>7}"
-        f"{'INT8 %':>8}{'s':>8}{'cpu s':>8}{'MB':>8}{'x time':>8}{'x MB':>7}"
+        f"{'INT8 %':>8}{'lint':>6}{'s':>8}{'cpu s':>8}{'MB':>8}{'x time':>8}{'x MB':>7}"
     ]
     ours = {r["model"]: r for r in rows if r["how"] == OURS}
     for row in rows:
@@ -186,6 +188,7 @@ def table(rows: Sequence[Dict[str, Any]]) -> str:
             f1 = "" if row["f1"] is None else f"{row['f1']:.3f}"
             mine = ours.get(row["model"], {})
             text += f"{row['drop']:7.2f}{between:>15}{f1:>7}{100 * row['int8_share']:8.1f}"
+            text += f"{row['findings']:6}"
             text += f"{row['seconds']:8.1f}{row['processor_seconds']:8.1f}{row['peak_mb']:8.0f}"
             if "seconds" in mine:
                 text += f"{row['seconds'] / mine['seconds']:8.1f}"

@@ -98,17 +98,20 @@ def _bisect(
 ) -> Dict[str, float]:
     """Names whose error alone is worth it; errors add up, so what is small together is left."""
     step = max(-(-len(names) // 8), 1)
-    wanted = [names[i : i + step] for i in range(0, len(names), step)]
+    blocks = [names[i : i + step] for i in range(0, len(names), step)]
+    wanted = [(some, error(some)) for some in blocks]
     found: Dict[str, float] = {}
     while wanted:
-        some = wanted.pop()
-        part = error(some)
+        some, part = wanted.pop()
         if part < worth:
             continue
         if len(some) == 1:
             found[some[0]] = part
-        else:
-            wanted += [some[: len(some) // 2], some[len(some) // 2 :]]
+            continue
+        one, two = some[: len(some) // 2], some[len(some) // 2 :]
+        first = error(one)
+        # What one half does not make, the other does.
+        wanted += [(one, first), (two, part if first < worth else error(two))]
     return found
 
 
@@ -141,7 +144,7 @@ class _Rounded:
 
 
 def _outputs(model: Any, feeds: Sequence[Feed], threads: Optional[int]) -> List[List[np.ndarray]]:
-    session = Session(model, threads=threads, brief=True)
+    session = Session(model, threads=threads or 1, brief=True)
     return [list(session(feed).values()) for feed in feeds]
 
 

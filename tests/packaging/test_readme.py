@@ -26,6 +26,7 @@ def desk(data, tmp_path_factory) -> Path:
     desk = tmp_path_factory.mktemp("desk")
     shutil.copytree(ROOT / "examples", desk / "examples")
     shutil.copy(data / "weights" / "yolox_nano_416.onnx", desk / "yolox_nano.onnx")
+    shutil.copy(data / "weights" / "tinypose_128x96.onnx", desk / "tinypose.onnx")
     (desk / "pictures").mkdir()
     for picture in sorted((data / "coco" / "train2017").glob("*.jpg"))[:6]:
         shutil.copy(picture, desk / "pictures")

@@ -78,7 +78,9 @@ class Board:
             corners, ids = cv2.aruco.CharucoDetector(board).detectBoard(grey)[:2]
             if ids is None or len(ids) < 6:
                 return np.zeros((0, 2)), np.zeros((0, 2))
-            pixels = _sharpen(cv2, grey, corners)
+            # No further than the white around the markers.
+            white = 0.5 * (1 - (self.marker_mm or 0.75 * self.square_mm) / self.square_mm)
+            pixels = _sharpen(cv2, grey, corners, min(0.9 * white, 0.3))
             at = np.asarray(board.getChessboardCorners())[np.asarray(ids).ravel(), :2]
             return at.astype(float), pixels.reshape(-1, 2).astype(float)
         size = (self.columns - 1, self.rows - 1)
@@ -86,18 +88,18 @@ class Board:
         found, corners = cv2.findChessboardCornersSB(grey, size, flags=flags)
         if not found:
             return np.zeros((0, 2)), np.zeros((0, 2))
-        corners = _sharpen(cv2, grey, corners)
+        corners = _sharpen(cv2, grey, corners, 0.3)
         y, x = np.mgrid[1 : self.rows, 1 : self.columns]
         at = np.stack((x.ravel(), y.ravel()), axis=1) * self.square_mm
         return at.astype(float), corners.reshape(-1, 2).astype(float)
 
 
-def _sharpen(cv2: Any, grey: np.ndarray, corners: np.ndarray) -> np.ndarray:
-    """Corners to a small part of a pixel, from as much around them as the squares allow."""
+def _sharpen(cv2: Any, grey: np.ndarray, corners: np.ndarray, share: float) -> np.ndarray:
+    """Corners to a small part of a pixel, from a share of a square around them."""
     points = corners.reshape(-1, 2).astype(np.float32)
     apart = np.hypot(*(points[:, None] - points[None]).transpose(2, 0, 1))
     np.fill_diagonal(apart, np.inf)
-    half = int(np.clip(0.3 * float(np.median(apart.min(axis=1))), 3, 15))
+    half = int(np.clip(share * float(np.median(apart.min(axis=1))), 2, 15))
     stop = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 60, 1e-4)
     return cv2.cornerSubPix(grey, points.reshape(-1, 1, 2).copy(), (half, half), (-1, -1), stop)
 

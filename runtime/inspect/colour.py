@@ -61,11 +61,12 @@ def ciede2000(one: Any, two: Any, kl: float = 1.0, kc: float = 1.0, kh: float = 
     h1, h2 = np.degrees(np.arctan2(b1, a1)) % 360, np.degrees(np.arctan2(b2, a2)) % 360
     coloured = c1 * c2 != 0
     turn = h2 - h1
-    turn = np.where(turn > 180, turn - 360, np.where(turn < -180, turn + 360, turn)) * coloured
+    half = 180 + 1e-9  # opposite hues stay opposite whatever the last bit says
+    turn = np.where(turn > half, turn - 360, np.where(turn < -half, turn + 360, turn)) * coloured
     dl, dc = l2 - l1, c2 - c1
     dh = 2 * np.sqrt(c1 * c2) * np.sin(np.radians(turn) / 2)
     total = h1 + h2
-    near = np.abs(h1 - h2) <= 180
+    near = np.abs(h1 - h2) <= half
     hue = np.where(near, total, np.where(total < 360, total + 360, total - 360)) / 2
     hue = np.where(coloured, hue, total)
     lightness, chroma = (l1 + l2) / 2, (c1 + c2) / 2

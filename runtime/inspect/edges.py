@@ -68,7 +68,7 @@ def find_edges(
     strength = slope * sign if sign else np.abs(slope)
     found = t[strength.argmax(axis=1)] if count else np.zeros(0)
     # Fitted in a narrow window, so that the next edge has no say.
-    near = np.arange(-4.0, 4.01, step)
+    near = np.arange(-6.0, 6.01, step)
     rows = _sample(image, at + normal * found[:, None], normal, near)
     low, high = rows[:, :4].mean(axis=1), rows[:, -4:].mean(axis=1)
     parameters = np.stack((low, high - low, np.zeros(count), np.full(count, 1.2)), axis=1)

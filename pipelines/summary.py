@@ -1,5 +1,6 @@
 """From journalled events to the figures of `summary.json`."""
 
+from datetime import datetime, timezone
 from typing import Any, Dict, Iterable, List, Sequence, Set
 
 from ..core import Event
@@ -73,17 +74,41 @@ def summarise_gaps(events: Iterable[Event]) -> Dict[str, Any]:
 
     Returns:
         `count`, `missing_s`, `longest_s`, `reasons` (seconds by reason) and, where there are any,
-        `note`: what that means for the counts, in words.
+        `hours` (seconds by the hour in UTC, e.g. `2026-11-21T09:00Z`: what was counted in these
+        hours is a lower bound; by the day or year where they are very many) and `note`: what
+        that means for the totals, in words.
     """
     lengths: List[float] = []
     reasons: Dict[str, float] = {}
+    hours: Dict[float, float] = {}
     for event in events:
         if event.kind == "gap":
             length = max(event.payload["to"] - event.payload["from"], 0.0)
             lengths.append(length)
             reason = event.payload.get("reason") or "not known"
             reasons[reason] = reasons.get(reason, 0.0) + length
-    return _gaps(len(lengths), sum(lengths), max(lengths, default=0.0), reasons)
+            start, end = event.payload["from"], event.payload["to"]
+            while start < end:
+                hour = start // 3600.0 * 3600.0
+                until = min(hour + 3600.0, end)
+                hours[hour] = hours.get(hour, 0.0) + until - start
+                start = until
+    told = _gaps(len(lengths), sum(lengths), max(lengths, default=0.0), reasons)
+    if lengths:
+        told["hours"] = _hours(hours)
+    return told
+
+
+def _hours(hours: Dict[float, float]) -> Dict[str, float]:
+    """Seconds by the name of the hour, or of the day or year where there are too many."""
+    pattern = "%Y-%m-%dT%H:00Z" if len(hours) <= 1000 else "%Y-%m-%d"
+    if len(hours) > 24_000:  # years: the clock was wrong before a restart
+        pattern = "%Y"
+    named: Dict[str, float] = {}
+    for hour, length in sorted(hours.items()):
+        name = datetime.fromtimestamp(hour, timezone.utc).strftime(pattern)
+        named[name] = named.get(name, 0.0) + length
+    return {name: round(length, 1) for name, length in named.items()}
 
 
 def all_gaps(parts: Iterable[Dict[str, Any]]) -> Dict[str, Any]:

@@ -153,6 +153,18 @@ def test_gaps_of_cameras_are_summed():
     assert told["note"] == "lower bound, 2 minutes missing"
 
 
+def test_the_hours_that_lack_pictures_are_named():
+    midnight = 1_700_006_400.0
+    assert time.strftime("%H:%M", time.gmtime(midnight)) == "00:00"
+    gap = {"from": midnight + 3600 - 120, "to": midnight + 3600 + 360, "reason": "x"}
+    told = summarise_gaps([Event("a", gap["to"], "gap", gap)])
+    assert told["hours"] == {"2023-11-15T00:00Z": 120.0, "2023-11-15T01:00Z": 360.0}
+    long = {"from": midnight, "to": midnight + 60 * 86400, "reason": "x"}
+    days = summarise_gaps([Event("a", long["to"], "gap", long)])["hours"]
+    assert len(days) == 60 and set(days.values()) == {86400.0}
+    assert summarise_gaps([])["count"] == 0
+
+
 class Quiet:
     """A pipeline that tells nothing."""
 

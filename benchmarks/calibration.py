@@ -6,7 +6,8 @@
 Accuracy: each model is calibrated on every other picture and judged on the rest, and the other way
 round; the detections of both halves together are scored against the labels, so no picture is
 judged by a model that it calibrated. F1 is the agreement of detections with the float model's on a
-video, mean of both. Under `lint` stands how many faults `edgelane lint` finds. Time and peak memory: all pictures, a process of its own for each.
+video, mean of both. Under `lint` stands how many faults `edgelane lint` finds. Time and peak
+memory: all pictures, a process of its own for each.
 """
 
 import argparse

@@ -13,7 +13,8 @@ from .camera import Camera
 from .edges import Edges, curvature_shift, find_edges, fit_circle, fit_line
 
 ROUND = 0.025  # share of the radius by which the outline of a round part may miss a circle
-SYSTEMATIC_PX = 0.015  # what one fit cannot see of itself: sampling, the shape of the blur
+NEIGHBOURS = 1.4  # profiles a pixel apart share pixels: their misses are not independent
+SYSTEMATIC_PX = 0.02  # what one fit cannot see of itself: sampling, the shape of the blur
 
 
 class Measure(NamedTuple):
@@ -251,7 +252,7 @@ def _circle(
     points, fit, blur, pixel = np.zeros((0, 2)), None, 0.0, plane.scale(rough[:2])
     for reach in (6.0, 4.0):
         around = 2 * math.pi * values[2] / pixel
-        count = int(np.clip(around / 2, 16, 240))
+        count = int(np.clip(around, 16, 480))
         turn = np.arange(count) * (2 * math.pi / count)
         ray = np.stack((np.cos(turn), np.sin(turn)), axis=1)
         limit = min(reach, 0.6 * values[2] / pixel)
@@ -266,7 +267,7 @@ def _circle(
     inward = float(curvature_shift(blur * pixel, values[2]))
     diameter = 2 * (values[2] + inward)
     fixed = SYSTEMATIC_PX * pixel
-    own = 2 * math.sqrt(fit.covariance[2, 2]) * 2
+    own = 2 * math.sqrt(fit.covariance[2, 2]) * 2 * NEIGHBOURS
     doubt = _root(own, 2 * fixed, plane.relative * diameter, 0.6 * inward, plane.place)
     own = 2 * math.sqrt(max(fit.covariance[0, 0], fit.covariance[1, 1]))
     place = _root(own, fixed, plane.place)
@@ -293,8 +294,8 @@ def _rectangle(
     sides, points = [], []
     for across, along, half, extent in ((v, u, h / 2, w), (-v, u, h / 2, w), (u, v, w / 2, h),
                                         (-u, v, w / 2, h)):  # fmt: skip
-        count = int(np.clip(0.7 * extent / 1.5, 6, 240))
-        t = np.linspace(-0.35, 0.35, count) * extent
+        count = int(np.clip(0.8 * extent, 6, 480))
+        t = np.linspace(-0.4, 0.4, count) * extent
         at = middle + (half * across + t[:, None] * along) * pixel
         edges = plane.edges(image, at, np.tile(across, (count, 1)), min(6.0, 0.4 * h))
         found = plane.to_plane(edges.xy)
@@ -313,7 +314,12 @@ def _rectangle(
         value = abs(float((a.values[:2] - b.values[:2]) @ across))
         own = sum(float(across @ f.covariance[:2, :2] @ across) for f in (a, b))
         fixed = SYSTEMATIC_PX * pixel * math.sqrt(2)
-        doubt = _root(2 * math.sqrt(own), fixed, plane.relative * value, math.sqrt(2) * plane.place)
+        doubt = _root(
+            2 * NEIGHBOURS * math.sqrt(own),
+            fixed,
+            plane.relative * value,
+            math.sqrt(2) * plane.place,
+        )
         return Measure(value, doubt, plane.unit)
 
     width, length = between(sides[0], sides[1]), between(sides[2], sides[3])

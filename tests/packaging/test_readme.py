@@ -30,6 +30,9 @@ def desk(data, tmp_path_factory) -> Path:
     (desk / "pictures").mkdir()
     for picture in sorted((data / "coco" / "train2017").glob("*.jpg"))[:6]:
         shutil.copy(picture, desk / "pictures")
+    (desk / "boards").mkdir()
+    for board in sorted((data / "qi" / "deeppcb").glob("*_te[ms][pt].jpg"))[:4]:
+        shutil.copy(board, desk / "boards")
     (annotations,) = (data / "coco" / "annotations").glob("*.json")
     labels = json.loads(annotations.read_text())
     shown = {p.name for p in (desk / "pictures").iterdir()}

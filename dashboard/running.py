@@ -11,6 +11,8 @@ STAGES = (
     ("preprocess", "Prepare the picture"),
     ("infer", "Find people (the model)"),
     ("postprocess", "Read the model's answer"),
+    ("regions", "Choose whom to look at"),
+    ("second", "Look at each (second model)"),
     ("pipeline", "Track and count"),
     ("journal", "Write the journal"),
     ("sinks", "Draw and write the video"),

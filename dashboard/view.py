@@ -202,7 +202,8 @@ def _camera(
     shapes = shapes if isinstance(shapes, dict) else {}
     figures = camera_figures(part, events, shapes)
     counting = events.counting or any(key in part for key in ("lines", "zones", "visitors"))
-    counting = counting or any(shapes.get(key) for key in ("lines", "zones"))
+    if not part and not events.kinds:  # a run that has only begun: its shapes tell
+        counting = counting or any(shapes.get(key) for key in ("lines", "zones"))
     view = CameraView(name, anchor, [], counting, figures=figures)
     view.facts = run_facts(part)
     if part.get("frames") == 0:

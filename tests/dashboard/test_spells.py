@@ -45,3 +45,12 @@ def test_the_page_shows_them(tmp_path):
         journal.write("camera", 1, 9.0, [spell(1, 2), spell(3, 9, "a<b>")])
     page = render(read_run(tmp_path))
     assert "What people did" in page and "a&lt;b&gt;" in page and "a<b>" not in page
+
+
+def test_a_run_that_counts_nobody_shows_no_empty_counts(make_run, tmp_path):
+    """The zones of a pose camera are places to point at: without visits, no card of counting."""
+    drawn = {"camera": {"size": [640, 360], "lines": {}, "zones": make_run.shapes()["zones"]}}
+    events = [Event("camera", 1.0, "person", {"track": 1}), spell(1, 2)]
+    summary = {**make_run.RUN, "frames": 30, "people": 1, "rules": {"fall": 1}}
+    page = render(read_run(make_run.put(tmp_path / "run", events, summary, drawn)))
+    assert "What people did" in page and "In and out" not in page

@@ -239,7 +239,9 @@ class GstReader:
         gst = self._gst
         message = self._pipeline.get_bus().pop_filtered(gst.MessageType.ERROR | gst.MessageType.EOS)
         if message is None:
-            return "the camera went silent"
+            # The sink knows of the end before the bus has told of it.
+            ended = self._sink.get_property("eos")
+            return "the stream broke off" if ended else "the camera went silent"
         if message.type == gst.MessageType.EOS:
             return "the stream broke off"
         return f"the stream broke off ({message.parse_error()[0].message.rstrip('.')})"

@@ -56,7 +56,7 @@ def test_the_table():
     ours = {
         "model": "m", "how": calibration.OURS, "ap": 30.0, "ap50": 47.0, "drop": 0.5,
         "drop_low": -0.5, "drop_high": 1.5, "f1": 0.98, "int8_share": 0.96, "seconds": 2.0,
-        "processor_seconds": 2.5, "peak_mb": 200.0,
+        "processor_seconds": 2.5, "peak_mb": 200.0, "findings": 0,
     }  # fmt: skip
     theirs = {**ours, "how": "entropy", "seconds": 20.0, "peak_mb": 4000.0, "f1": None}
     failed = {"model": "m", "how": "percentile", "error": "it ran out of memory"}

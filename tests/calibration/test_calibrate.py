@@ -328,6 +328,8 @@ def test_memory_does_not_grow_with_the_pictures(data):
     model, images = data / "weights" / "fastestdet.onnx", data / "coco" / "train2017"
     peaks = [
         int(subprocess.check_output([sys.executable, "-c", MEMORY, model, images, str(n)]))
-        for n in (8, 64)
+        for n in (40, 80)
     ]
-    assert peaks[1] < peaks[0] + 20_000, "kB"
+    # Forty inputs of this net alone would be 60 MB, its activations some 2 GB; the allocator's
+    # own peak differs by up to 20 MB from run to run.
+    assert peaks[1] < peaks[0] + 30_000, "kB"

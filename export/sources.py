@@ -1,14 +1,12 @@
 """Where a model comes from: a function that builds it, an exported program, TorchScript, ONNX."""
 
-import importlib
 import json
-import os
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple, Union
 
 from ..core import MissingDependency, ModelError, UsageError, did_you_mean
+from ..runtime.named import import_named
 from .runner import first_line
 
 PROGRAMS = (".pt2",)
@@ -129,25 +127,7 @@ def _arguments(given: Any) -> Tuple[List[Any], Dict[str, Any]]:
 
 def _build(torch: Any, name: str, arguments: Tuple[List[Any], Dict[str, Any]]) -> Any:
     module_name, _, attribute = name.partition(":")
-    here = os.getcwd()
-    added = here not in sys.path
-    if added:
-        sys.path.insert(0, here)
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        raise UsageError(
-            f"model {name!r}: there is no module {error.name!r}",
-            remedy=f"put {module_name}.py into the current folder or install it",
-        ) from None
-    except Exception as error:
-        raise UsageError(
-            f"model {name!r}: its module fails to import",
-            got=f"{type(error).__name__}: {first_line(error)}",
-        ) from error
-    finally:
-        if added and here in sys.path:
-            sys.path.remove(here)
+    module = import_named(module_name, f"model {name!r}")
     factory: Any = module
     for part in attribute.split("."):
         if not hasattr(factory, part):

@@ -1,13 +1,11 @@
 """The known families by name, and decoders of the user's own."""
 
-import importlib
-import os
-import sys
 from typing import Any, Dict, Optional, Tuple
 
 import numpy as np
 
 from ...core import ModelError, UsageError, did_you_mean
+from ..named import import_named
 from .base import Bound, DecodeFunction, Family, Request, Rows, Signature, Unfit
 from .boxes_scores import DAMO, PICODET
 from .detr import DFINE, RFDETR, RTDETR
@@ -86,25 +84,7 @@ def bind_decoder(name: str, signature: Signature) -> Tuple[Optional[Family], Bou
 
 def _load(name: str) -> DecodeFunction:
     module_name, _, function_name = name.partition(":")
-    here = os.getcwd()
-    added = here not in sys.path
-    if added:
-        sys.path.insert(0, here)
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        raise UsageError(
-            f"decoder {name!r}: there is no module {error.name!r}",
-            remedy=f"put {module_name}.py into the current folder or install it",
-        ) from None
-    except Exception as error:
-        raise UsageError(
-            f"decoder {name!r}: its module fails to import",
-            got=f"{type(error).__name__}: {error}",
-        ) from error
-    finally:
-        if added and here in sys.path:
-            sys.path.remove(here)
+    module = import_named(module_name, f"decoder {name!r}")
     function = getattr(module, function_name, None)
     if not callable(function):
         raise UsageError(

@@ -227,8 +227,6 @@ class _Loop:
             if self.journal is not None and not camera.live:
                 # What an earlier end told is told anew at the true end.
                 self.journal.retract(name)
-        if self.journal is not None:
-            self.journal.set("ended", None)
 
     def dated(self, camera: LoopCamera, given: Observation) -> Observation:
         """The observation as the pipeline sees it: time rises strictly, and numbers go on after
@@ -367,8 +365,6 @@ class _Loop:
         if error is None:
             for camera in self.cameras.values():
                 self.finish(camera)
-            if self.journal is not None:
-                self.journal.set("ended", self.stats.ended)
             return
         if isinstance(error, StorageError):
             return  # what could not be written then cannot be written now
@@ -376,9 +372,6 @@ class _Loop:
             # The first error is the one to tell; a pipeline that failed may fail again here.
             with contextlib.suppress(Exception):
                 self.finish(camera)
-        with contextlib.suppress(Exception):
-            if self.journal is not None:
-                self.journal.set("ended", self.stats.ended)
 
     def fraction(self) -> Optional[float]:
         parts = [camera.fraction for camera in self.cameras.values()]

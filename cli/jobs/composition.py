@@ -226,9 +226,11 @@ class _Job:
         journal.set("clock", "unix" if live else "file")
         shapes = {name: _shapes(scaled[name], source.size) for name, source in sources.items()}
         journal.set("shapes", shapes)
+        journal.set("ended", None)
         stop = threading.Event()
+        files = stack.enter_context(contextlib.ExitStack())
         sinks = open_sinks(
-            stack, wanted, self.folder, sources, shapes, classes, journal, stop, self.subscribers
+            files, wanted, self.folder, sources, shapes, classes, journal, stop, self.subscribers
         )
         stats = RunStats()
 
@@ -250,8 +252,13 @@ class _Job:
         except BaseException:
             with contextlib.suppress(Exception):  # the first error is the one to tell
                 summarise()
+                journal.set("ended", stats.ended)
             raise
-        return summarise(), self.folder
+        summary = summarise()
+        # A finished run is not gone on with, so it is called one when all its files are in place.
+        files.close()
+        journal.set("ended", stats.ended)
+        return summary, self.folder
 
     def _scaled(self, name: str, size: Tuple[int, int]) -> Any:
         """A camera's settings in pixels of its stream."""

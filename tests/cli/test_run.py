@@ -1,5 +1,6 @@
 """Whole runs through the command line: the answers, and one sentence for every bad input."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -146,6 +147,20 @@ def test_kill_9_loses_nothing_and_counts_nothing_twice(desk):
     subprocess.run(command, check=False, capture_output=True)
     assert kills and events("cut") == events("whole")
     assert Path("cut/tracks.txt").read_bytes() == Path("whole/tracks.txt").read_bytes()
+
+
+def test_a_run_that_was_cut_off_before_its_files_were_in_place_is_not_finished(desk, monkeypatch):
+    from edgelane.runtime.mot import TracksWriter
+
+    assert replay("--out", "whole", "--tracks") == 0
+    with monkeypatch.context() as cut:
+        cut.setattr(TracksWriter, "close", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
+        with contextlib.suppress(KeyboardInterrupt):
+            replay("--out", "cut", "--tracks")
+    assert Path("cut/summary.json").exists() and not Path("cut/tracks.txt").exists()
+    assert replay("--out", "cut", "--tracks") == 0
+    assert Path("cut/tracks.txt").read_bytes() == Path("whole/tracks.txt").read_bytes()
+    assert events("cut") == events("whole")
 
 
 def test_an_interrupted_run_of_another_config_is_not_gone_on_with(desk, capsys):

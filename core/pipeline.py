@@ -40,6 +40,9 @@ class Observation:
         detected: False where the detector did not look at this frame, because it only looks at
             every n-th; there are then no detections, and that means nothing.
         regions: What the pipeline asked for with `regions`, answered; None where it was not asked.
+        findings: What a model that tells more than boxes made of the picture, e.g. the measures of
+            a part or the scores of classes; its boxes stand in `detections` all the same. None
+            from a detector.
     """
 
     camera: str
@@ -50,6 +53,7 @@ class Observation:
     index: int = 0
     detected: bool = True
     regions: Optional[Regions] = None
+    findings: Any = None
 
 
 class Pipeline(Protocol):

@@ -18,6 +18,7 @@ from ..pipelines.registry import camera_settings, pipeline_class
 from ..runtime.config import CameraConfig, Config, load_config
 from ..runtime.loop import Step, Stream, run_loop
 from ..runtime.mot import mot_row, read_mot
+from ..runtime.opening import open_first
 from ..runtime.replay import Replay
 from .manifest import CONFIG, Counted, Manifest, Seen, Tolerance
 
@@ -87,12 +88,11 @@ def see_frames(
         Detections of each, the confidence it is used with, the median time of a frame in
         milliseconds and the precision that its card tells.
     """
-    detector = _load(config, model, None)
-    with detector:
+    kind = pipeline_class(config.pipeline, config.folder)
+    with open_first(config, kind, str(model)) as detector:
         confidence, precision = detector.card.confidence, detector.card.precision
-    detector = _load(config, model, confidence / 2)
     found, times = [], []
-    with detector:
+    with open_first(config, kind, str(model), confidence=confidence / 2) as detector:
         for number, path in enumerate(frames):
             image = _picture(path)
             if number == 0:
@@ -101,23 +101,6 @@ def see_frames(
             found.append(detector(image))
             times.append(1000 * (time.perf_counter() - begun))
     return found, confidence, median(times) if times else 0.0, precision
-
-
-def _load(config: Config, model: Path, confidence: Optional[float]) -> Any:
-    from ..runtime.model import load_model
-    from ..runtime.pose import load_pose_detector
-
-    given: Dict[str, Any] = {
-        "decoder": config.decoder,
-        "confidence": config.confidence if confidence is None else confidence,
-        "nms_iou": config.nms_iou,
-        "input": config.input,
-        "threads": 1,
-    }
-    kind = pipeline_class(config.pipeline, config.folder)
-    if config.second is None and getattr(kind, "needs_keypoints", False):
-        return load_pose_detector(str(model), **given)
-    return load_model(str(model), classes=config.classes, **given)
 
 
 def _picture(path: Path) -> np.ndarray:

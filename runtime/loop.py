@@ -122,10 +122,10 @@ def run_loop(
     Args:
         streams: Cameras by name.
         model: What gives detections: `preprocess(image) -> (tensor, transform)`,
-            `infer(tensor) -> outputs` and `postprocess(outputs, transform) -> Detections`, safe
-            to call from several threads; best loaded with one thread a call, as there are
-            several workers. None for sources that yield observations, or pipelines that look at
-            the picture alone.
+            `infer(tensor) -> outputs` and `postprocess(outputs, transform) -> Detections`, or
+            findings that have `detections`, see `core.Observation`; safe to call from several
+            threads; best loaded with one thread a call, as there are several workers. None for
+            sources that yield observations, or pipelines that look at the picture alone.
         journal: Where events go, or None.
         sinks: Called in order with each `Step`, before its events are journalled. Closing them
             is the caller's.

@@ -23,16 +23,30 @@ class Result:
     second: Optional[Spent] = None
 
 
-def observation_of(item: Any, detections: Detections, detected: bool = True) -> Observation:
-    """What a source yielded, as an observation."""
+def observation_of(item: Any, answer: Any, detected: bool = True) -> Observation:
+    """What a source yielded, as an observation.
+
+    Args:
+        item: A frame, or an observation, which stays as it is.
+        answer: The model's: `Detections`, or findings, whose attribute `detections` holds them.
+        detected: Whether the model looked at it.
+    """
     if isinstance(item, Observation):
         return item
     if not isinstance(item, Frame):
         raise DataError(
             "a source must yield frames", got=type(item).__name__, expected="core.Frame"
         )
+    findings = None if isinstance(answer, Detections) else answer
     return Observation(
-        item.camera, item.timestamp, detections, item.size, item.image, item.index, detected
+        item.camera,
+        item.timestamp,
+        answer if findings is None else findings.detections,
+        item.size,
+        item.image,
+        item.index,
+        detected,
+        findings=findings,
     )
 
 

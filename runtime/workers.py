@@ -138,11 +138,11 @@ class _Detecting:
                 continue
             try:
                 if task.detect:
-                    detections = self._model.postprocess(task.outputs, task.transform)
+                    answer = self._model.postprocess(task.outputs, task.transform)
                 else:
-                    detections = Detections.empty()
+                    answer = Detections.empty()
                 task.outputs = None
-                observation = observation_of(task.frame, detections, task.detect)
+                observation = observation_of(task.frame, answer, task.detect)
                 task.result = Result(
                     observation, task.decode, task.preprocess, task.infer, watch.lap()
                 )

@@ -13,6 +13,7 @@ from ...pipelines.registry import camera_settings, pipeline_class
 from ...runtime.config import CameraConfig, Config, load_config, load_object, resolve_path
 from ...runtime.loop import Stream, run_loop
 from ...runtime.mot import read_mot
+from ...runtime.opening import open_first, open_second
 from ...runtime.progress import Progress
 from ...runtime.replay import Replay
 from ...runtime.stats import RunStats
@@ -78,8 +79,10 @@ def run(
     refuse_finished(job.folder, overwrite)
     with contextlib.ExitStack() as stack:
         settings = job.config
-        detector = stack.enter_context(_detector(job, path, decoder))
-        second = _second(job.config, stack)
+        detector = stack.enter_context(open_first(job.config, job.pipeline, path, decoder))
+        second = open_second(job.config)
+        if second is not None:
+            stack.enter_context(second)
         # Secrets are put in here alone: the journal and the report keep their names.
         sources = {
             name: stack.enter_context(open_source(with_secrets(uri), name))
@@ -282,34 +285,6 @@ class _Job:
             "detector": [config.classes, config.confidence, config.nms_iou, config.input],
             **more,
         }
-
-
-def _detector(job: _Job, path: str, decoder: Optional[str]) -> Any:
-    """The model that looks at whole pictures, with one thread a call."""
-    from ...runtime.model import load_model
-    from ...runtime.pose import load_pose_detector
-
-    config = job.config
-    given: Dict[str, Any] = {
-        "decoder": decoder or config.decoder,
-        "confidence": config.confidence,
-        "nms_iou": config.nms_iou,
-        "input": config.input,
-        "threads": 1,
-    }
-    if config.second is None and getattr(job.pipeline, "needs_keypoints", False):
-        return load_pose_detector(path, **given)
-    return load_model(path, classes=config.classes, **given)
-
-
-def _second(config: Config, stack: contextlib.ExitStack) -> Any:
-    """The model that looks at regions, with one thread a call; None without."""
-    from ...runtime.pose import load_pose
-    from ...runtime.registry import resolve_model
-
-    if config.second is None:
-        return None
-    return stack.enter_context(load_pose(resolve_model(config.second, config.folder), threads=1))
 
 
 def _subscribers(config: Config) -> List[Tuple[str, Any]]:

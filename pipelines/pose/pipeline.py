@@ -78,7 +78,7 @@ class Pose:
     """
 
     Settings = PoseSettings
-    needs_keypoints = True
+    task = "pose"
     """Without a second model the detector must give key points."""
 
     def __init__(

@@ -1,7 +1,7 @@
 """One picture from one camera."""
 
 from dataclasses import dataclass
-from typing import Tuple
+from typing import Optional, Tuple
 
 import numpy as np
 
@@ -18,12 +18,15 @@ class Frame:
             Unix time for a live camera.
         camera: Name of the camera.
         index: Number of the frame in its source, from 0. Dropped frames leave a hole.
+        captured: Seconds of `time.monotonic()` when the picture was taken or arrived, where that
+            is known: latencies are measured from there.
     """
 
     image: np.ndarray
     timestamp: float
     camera: str = "camera"
     index: int = 0
+    captured: Optional[float] = None
 
     def __post_init__(self) -> None:
         image = self.image

@@ -208,6 +208,7 @@ class _Loop:
             size = (int(source.size[0]), int(source.size[1]))
             stats = self.stats.cameras[name] = CameraStats(size=size)
             camera = LoopCamera(name, stream, stream.make_pipeline(size), stats)
+            stats.live = camera.live
             camera.snapshot_at = now
             camera.scene_at = now + SCENE_FIRST_S
             self.cameras[name] = camera
@@ -249,8 +250,16 @@ class _Loop:
         camera.stats.add("regions", watch.lap())
         return given
 
-    def step(self, camera: LoopCamera, given: Observation) -> None:
-        """One observation, dated, through pipeline, sinks and journal."""
+    def step(
+        self, camera: LoopCamera, given: Observation, captured: Optional[float] = None
+    ) -> None:
+        """One observation, dated, through pipeline, sinks and journal.
+
+        Args:
+            camera: Whose it is.
+            given: The observation.
+            captured: The moment of the monotonic clock from which its latency is measured.
+        """
         stats = camera.stats
         watch = Stopwatch()
         gap = camera.gap(given.timestamp, self.clock.monotonic())
@@ -274,6 +283,8 @@ class _Loop:
                 camera.scene_at = now + SCENE_S
                 self.keep_scene(camera)
         stats.add("journal", watch.lap())
+        if captured is not None:
+            stats.latency.note(max(time.monotonic() - captured, 0.0))
         if self.progress is not None:
             self.progress.update(self.stats.processed, self.fraction())
 
@@ -433,10 +444,10 @@ def _frames(
             camera.stats.add("second", result.second)
         camera.stats.dropped = dropped[name] + crew.dropped(name)
         if second is None:
-            loop.step(camera, loop.dated(camera, result.observation))
+            loop.step(camera, loop.dated(camera, result.observation), result.captured)
         else:
             camera.ahead -= 1
-            loop.step(camera, result.observation)
+            loop.step(camera, result.observation, result.captured)
 
     def ask(name: str, observation: Observation) -> Observation:
         return loop.ask(loop.cameras[name], observation)

@@ -13,7 +13,10 @@ Spent = Tuple[float, float]
 
 @dataclass
 class Result:
-    """A frame with its detections, and `(wall, CPU)` seconds of each stage."""
+    """A frame with its detections, and `(wall, CPU)` seconds of each stage.
+
+    `captured` is the moment of the monotonic clock from which its latency is measured.
+    """
 
     observation: Observation
     decode: Spent
@@ -21,6 +24,7 @@ class Result:
     infer: Spent
     postprocess: Spent
     second: Optional[Spent] = None
+    captured: Optional[float] = None
 
 
 def observation_of(item: Any, answer: Any, detected: bool = True) -> Observation:

@@ -23,35 +23,76 @@ also holds its snapshots and the picture of the scene."""
 _STEP = math.log(1.02)
 
 
-class StageTimes:
+class Times:
+    """Durations in fixed memory: a histogram whose bins are 2 % wide.
+
+    Attributes:
+        count: How many.
+        wall: Their sum in seconds.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.wall = 0.0
+        self._bins: Dict[int, int] = {}
+
+    def note(self, wall: float) -> None:
+        """Add one, in seconds."""
+        self.count += 1
+        self.wall += wall
+        at = math.floor(math.log(max(wall, 1e-9)) / _STEP)
+        self._bins[at] = self._bins.get(at, 0) + 1
+
+    def merge(self, other: "Times") -> None:
+        """Add all of another histogram."""
+        self.count += other.count
+        self.wall += other.wall
+        for at, count in list(other._bins.items()):
+            self._bins[at] = self._bins.get(at, 0) + count
+
+    def quantile(self, q: float) -> float:
+        """Seconds that a share `q` (0..1) of them do not exceed, to 1 %; 0.0 without any.
+
+        May be asked for by another thread while times are added.
+        """
+        bins = sorted(self._bins.items())
+        wanted, seen = q * sum(count for _, count in bins), 0
+        for at, count in bins:
+            seen += count
+            if seen >= wanted:
+                return math.exp((at + 0.5) * _STEP)
+        return 0.0
+
+    def at_most(self, seconds: float) -> int:
+        """How many are not longer, to the width of a bin: what a cumulative bucket holds."""
+        return sum(
+            n for at, n in list(self._bins.items()) if math.exp((at + 0.5) * _STEP) <= seconds
+        )
+
+    def summary_ms(self) -> Dict[str, float]:
+        """`p50`, `p95` and `p99` in milliseconds."""
+        return {f"p{n}": round(1e3 * self.quantile(n / 100), 3) for n in (50, 95, 99)}
+
+
+class StageTimes(Times):
     """Wall and CPU time of one stage, a frame at a time, in fixed memory.
 
     The median comes from a histogram whose bins are 2 % wide.
     """
 
     def __init__(self) -> None:
-        self.count = 0
-        self.wall = 0.0
+        super().__init__()
         self.cpu = 0.0
-        self._bins: Dict[int, int] = {}
 
     def add(self, wall: float, cpu: float) -> None:
         """Add one frame, in seconds."""
-        self.count += 1
-        self.wall += wall
+        self.note(wall)
         self.cpu += cpu
-        at = int(math.log(max(wall, 1e-9)) / _STEP)
-        self._bins[at] = self._bins.get(at, 0) + 1
 
     @property
     def median_ms(self) -> float:
         """Median wall milliseconds a frame, to 1 %."""
-        seen = 0
-        for at in sorted(self._bins):
-            seen += self._bins[at]
-            if 2 * seen >= self.count:
-                return 1e3 * math.exp((at - 0.5) * _STEP)
-        return 0.0
+        return 1e3 * self.quantile(0.5)
 
     @property
     def cpu_ms(self) -> float:
@@ -88,11 +129,14 @@ class CameraStats:
         size: `(width, height)` in pixels.
         resumed: Number of the frame from which a restart went on, or None.
         events: Events of this process.
+        live: Whether the camera is live.
         gaps: How often pictures were missing, in this process.
         missing_s: Seconds that they were missing.
         connection: What the source tells of its connection; empty without one.
         warnings: Sentences that a user should see.
         stages: Times by stage, of this process.
+        latency: From the moment a frame was captured (for sources that are not live: handed
+            out) to when its events are journalled, of this process.
     """
 
     frames: int = 0
@@ -108,6 +152,8 @@ class CameraStats:
     connection: Dict[str, Any] = field(default_factory=dict)
     warnings: List[str] = field(default_factory=list)
     stages: Dict[str, StageTimes] = field(default_factory=dict)
+    latency: Times = field(default_factory=Times)
+    live: bool = False
 
     def add(self, stage: str, spent: Tuple[float, float]) -> None:
         """Add one frame's `(wall, CPU)` seconds to a stage."""
@@ -124,7 +170,8 @@ class CameraStats:
         return (self.last - self.first) * self.frames / (self.frames - 1)
 
     def summary(self) -> Dict[str, Any]:
-        """`frames`, `duration_s`, `dropped`, `timing_ms`, `cpu_ms` and, if any, `warnings`."""
+        """`frames`, `duration_s`, `dropped`, `timing_ms`, `cpu_ms`, of a live camera `latency_ms`
+        and, if any, `warnings`."""
         ordered = [name for name in STAGES if name in self.stages]
         result: Dict[str, Any] = {
             "frames": self.frames,
@@ -133,6 +180,8 @@ class CameraStats:
             "timing_ms": {name: round(self.stages[name].median_ms, 3) for name in ordered},
             "cpu_ms": {name: round(self.stages[name].cpu_ms, 3) for name in ordered},
         }
+        if self.live and self.latency.count:
+            result["latency_ms"] = self.latency.summary_ms()
         if self.resumed is not None:
             result["resumed_at_frame"] = self.resumed
         if self.connection:
@@ -179,11 +228,11 @@ class RunStats:
             for camera in cameras:
                 for name, times in camera.stages.items():
                     into = both.stages.setdefault(name, StageTimes())
-                    into.count += times.count
-                    into.wall += times.wall
+                    into.merge(times)
                     into.cpu += times.cpu
-                    for at, count in times._bins.items():
-                        into._bins[at] = into._bins.get(at, 0) + count
+                if camera.live:
+                    both.live = True
+                    both.latency.merge(camera.latency)
                 both.warnings.extend(camera.warnings)
             result = both.summary()
             result["duration_s"] = round(max((c.duration_s for c in cameras), default=0.0), 3)

@@ -41,6 +41,7 @@ class _Task:
 
     __slots__ = (
         "camera",
+        "captured",
         "decode",
         "detect",
         "done",
@@ -56,6 +57,8 @@ class _Task:
     def __init__(self, camera: str, frame: Frame, decode: Spent, detect: bool = True) -> None:
         self.camera = camera
         self.frame = frame
+        moment = getattr(frame, "captured", None)
+        self.captured = monotonic() if moment is None else moment
         self.decode = decode
         self.detect = detect
         self.preprocess = self.infer = (0.0, 0.0)
@@ -146,6 +149,7 @@ class _Detecting:
                 task.result = Result(
                     observation, task.decode, task.preprocess, task.infer, watch.lap()
                 )
+                task.result.captured = task.captured
             except BaseException as error:
                 task.error = error
 

@@ -406,7 +406,7 @@ class LiveSource(Source):
             self.dropped += 1
             return None
         timestamp = round(self._timeline.unix(moment), 6)
-        return Frame(image, timestamp, self.camera, self._base + number)
+        return Frame(image, timestamp, self.camera, self._base + number, moment)
 
     def _settle(self) -> None:
         """Wait for the first picture."""

@@ -5,10 +5,13 @@ from typing import Any, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
+from .coverage import coverage
 from .draws import Colour, Draws, grey, shade
 
 KINDS = ("washer", "bracket", "cap")
 DEFECTS = ("none", "scratch", "dent", "missing_hole", "wrong_size", "wrong_colour")
+
+FINE = 192  # corners of a circle, which lie a thousandth of a millimetre off it
 
 COLOURS: List[Colour] = [
     (60, 60, 190), (170, 90, 40), (70, 150, 60), (60, 190, 215), (205, 205, 205), (50, 120, 220),
@@ -59,7 +62,7 @@ class Part(NamedTuple):
                 turned = arc @ np.array([[c, s], [-s, c]])
                 pieces.append(turned + (x - math.copysign(r, x), y - math.copysign(r, y)))
             return np.concatenate(pieces)
-        count = 96
+        count = 96 if self.kind == "cap" else FINE
         angle = np.arange(count) * (2 * math.pi / count)
         radius = np.full(count, self.length / 2)
         if self.kind == "cap":  # a knurled rim
@@ -152,7 +155,7 @@ def flaw_outline(part: Part) -> Optional[np.ndarray]:
 
 
 def paint(cv2: Any, canvas: np.ndarray, part: Part, to_canvas: Any, grain: np.ndarray) -> None:
-    """Draw a part and its shadow onto the belt.
+    """Draw a part and its shadow onto the belt, its edge exactly where its outline is.
 
     Args:
         cv2: OpenCV.
@@ -168,43 +171,46 @@ def paint(cv2: Any, canvas: np.ndarray, part: Part, to_canvas: Any, grain: np.nd
     if right <= 0 or bottom <= 0 or left >= width or top >= height:
         return
     scale = float(np.hypot(*(to_canvas(np.array([[1.0, 0.0]])) - to_canvas(np.zeros((1, 2))))[0]))
-    patch = np.zeros((bottom - top, right - left, 4), np.uint8)
+    size = (bottom - top, right - left)
+    face = np.zeros((*size, 3), np.float32)
 
-    def fixed(points: np.ndarray, dx: float = 0.0, dy: float = 0.0) -> np.ndarray:
-        return np.rint((to_canvas(points) - (left - dx, top - dy)) * 16).astype(np.int32)
+    def within(points: np.ndarray, dx: float = 0.0, dy: float = 0.0) -> np.ndarray:
+        return coverage(to_canvas(points) + (dx - left, dy - top), size)
 
-    def fill(points: np.ndarray, colour: Any, dx: float = 0.0, dy: float = 0.0) -> None:
-        cv2.fillPoly(patch, [fixed(points, dx, dy)], colour, cv2.LINE_AA, 4)
+    def fill(points: np.ndarray, colour: Colour, dx: float = 0.0, dy: float = 0.0) -> None:
+        share = within(points, dx, dy)[..., None]
+        face[:] = face * (1 - share) + np.array(colour, np.float32) * share
 
     drop = 1.2 * scale
-    fill(part.outline, (0, 0, 0, 120), drop, drop)
-    patch = cv2.GaussianBlur(patch, (0, 0), max(0.5 * scale, 0.6))
-    base = part.colour + (255,)
-    bright, dark = shade(part.colour, 1.25) + (255,), shade(part.colour, 0.62) + (255,)
-    fill(part.outline, dark)
-    fill(part.outline * 0.975, bright, -0.25 * scale, -0.25 * scale)
+    shadow = cv2.GaussianBlur(within(part.outline, drop, drop), (0, 0), max(0.5 * scale, 0.6))
+    shadow *= 120 / 255
+    solid = within(part.outline)
+    base, dark = part.colour, shade(part.colour, 0.62)
+    face[:] = dark
+    fill(part.outline * 0.975, shade(part.colour, 1.25), -0.25 * scale, -0.25 * scale)
     fill(part.outline * 0.94, base)
     if part.kind == "cap":
         fill(part.outline * 0.78, dark, -0.2 * scale, -0.2 * scale)
         fill(part.outline * 0.76, base)
-        fill(part.outline * 0.3, shade(part.colour, 1.1) + (255,), -2 * scale, -2 * scale)
+        fill(part.outline * 0.3, shade(part.colour, 1.1), -2 * scale, -2 * scale)
     for x, y, diameter in part.holes:
-        fill(circle(x, y, diameter * 1.08), dark)
-        fill(circle(x, y, diameter), (0, 0, 0, 90))
+        fill(circle(x, y, diameter * 1.08, FINE), dark)
+        through = within(circle(x, y, diameter, FINE))
+        shadow[through > 0] = 90 / 255
+        solid -= through
     flaw = flaw_outline(part)
     if part.defect == "scratch" and flaw is not None:
-        fill(flaw, shade(part.colour, 0.5) + (255,), 0.3 * scale, 0.3 * scale)
-        fill(flaw, (235, 235, 235, 255))
+        fill(flaw, shade(part.colour, 0.5), 0.3 * scale, 0.3 * scale)
+        fill(flaw, (235, 235, 235))
     elif part.defect == "dent" and flaw is not None:
-        fill(flaw, shade(part.colour, 1.3) + (255,), 0.5 * scale, 0.5 * scale)
-        fill(flaw, shade(part.colour, 0.45) + (255,))
-    finish = grain[: patch.shape[0], : patch.shape[1]]
-    if finish.shape == patch.shape:
-        patch = cv2.multiply(patch, finish, scale=1 / 128)
+        fill(flaw, shade(part.colour, 1.3), 0.5 * scale, 0.5 * scale)
+        fill(flaw, shade(part.colour, 0.45))
+    finish = grain[: size[0], : size[1], :3]
+    if finish.shape == face.shape:
+        face *= finish * np.float32(1 / 128)
+    solid = solid.clip(0, 1)
     x1, y1, x2, y2 = max(left, 0), max(top, 0), min(right, width), min(bottom, height)
-    inner = np.ascontiguousarray(patch[y1 - top : y2 - top, x1 - left : x2 - left])
-    clear = cv2.bitwise_not(cv2.extractChannel(inner, 3))
-    under = cv2.multiply(
-        np.ascontiguousarray(canvas[y1:y2, x1:x2]), cv2.merge((clear,) * 3), scale=1 / 255
-    )
-    canvas[y1:y2, x1:x2] = cv2.add(under, cv2.cvtColor(inner, cv2.COLOR_BGRA2BGR))
+    cut = (slice(y1 - top, y2 - top), slice(x1 - left, x2 - left))
+    share = solid[cut][..., None]
+    under = canvas[y1:y2, x1:x2] * (1 - shadow[cut])[..., None]
+    canvas[y1:y2, x1:x2] = np.clip(np.rint(face[cut] * share + under * (1 - share)), 0, 255)

@@ -268,6 +268,7 @@ class _Loop:
         stats.add("pipeline", watch.lap())
         stats.frames += 1
         self.stats.processed += 1
+        self.stats.turns += 1
         stats.index, stats.last = given.index, given.timestamp
         if stats.first is None:
             stats.first = given.timestamp
@@ -276,6 +277,7 @@ class _Loop:
             stats.add("sinks", watch.lap())
         now = self.clock.monotonic()
         camera.saw(given.timestamp, now)
+        stats.heard = now
         self.keep(camera, events, now)
         if given.image is not None:
             camera.scene.offer(given.image, given.index)
@@ -337,6 +339,7 @@ class _Loop:
 
     def tick(self) -> None:
         """Tell pipelines of live cameras that time passes although no frame comes."""
+        self.stats.turns += 1
         now = self.clock.monotonic()
         for camera in self.cameras.values():
             if not camera.live or camera.finished or camera.ahead or now - camera.heard < TICK_S:
@@ -356,7 +359,7 @@ class _Loop:
         """The end of one camera: what its pipeline still has to tell."""
         if camera.finished:
             return
-        camera.finished = True
+        camera.finished = camera.stats.ended = True
         camera.stats.warnings = list(getattr(camera.source, "warnings", ()))
         camera.stats.connection = camera.connection()
         gap = camera.missing(self.clock.monotonic())

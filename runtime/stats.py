@@ -130,6 +130,8 @@ class CameraStats:
         resumed: Number of the frame from which a restart went on, or None.
         events: Events of this process.
         live: Whether the camera is live.
+        heard: When the last frame was processed, by the monotonic clock, or None.
+        ended: Whether its source has ended.
         gaps: How often pictures were missing, in this process.
         missing_s: Seconds that they were missing.
         connection: What the source tells of its connection; empty without one.
@@ -154,6 +156,8 @@ class CameraStats:
     stages: Dict[str, StageTimes] = field(default_factory=dict)
     latency: Times = field(default_factory=Times)
     live: bool = False
+    heard: Optional[float] = None
+    ended: bool = False
 
     def add(self, stage: str, spent: Tuple[float, float]) -> None:
         """Add one frame's `(wall, CPU)` seconds to a stage."""
@@ -202,6 +206,8 @@ class RunStats:
         processed: Frames in that time, all cameras.
         workers: Threads that ran the model.
         ended: `running`, `end` (the sources ended), `stopped` (asked to stop) or `error`.
+        turns: How often the loop went round, with a frame or while it waited for one: it stands
+            still where the loop is stuck.
     """
 
     cameras: Dict[str, CameraStats] = field(default_factory=dict)
@@ -210,6 +216,7 @@ class RunStats:
     processed: int = 0
     workers: int = 0
     ended: str = "running"
+    turns: int = 0
 
     @property
     def fps(self) -> float:

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import IO, BinaryIO, Iterable, Iterator, NamedTuple, Tuple, Union
 
 from ..core import ReleaseError
+from .bare import container
+from .bare.container import BLOCK, pad
 
-BLOCK = 512
 LARGEST = 1 << 32
 """Bytes of one member."""
 MOST = 10_000
@@ -44,31 +45,12 @@ def check_name(name: str) -> str:
 
 
 def header(name: str, size: int) -> bytes:
-    """The 512 bytes before a member's content (ustar, POSIX.1-1988)."""
-    fields = (
-        (check_name(name).encode("ascii"), 100),
-        (b"0000644", 8),
-        (b"0000000", 8),
-        (b"0000000", 8),
-        (b"%011o" % size, 12),
-        (b"00000000000", 12),
-        (b" " * 8, 8),
-        (b"0", 1),
-        (b"", 100),
-        (b"ustar\x0000", 8),
-        (b"root", 32),
-        (b"root", 32),
-        (b"0000000", 8),
-        (b"0000000", 8),
-        (b"", 167),
-    )
-    block = b"".join(value.ljust(length, b"\0") for value, length in fields)
-    return block[:148] + b"%06o\0 " % sum(block) + block[156:]
+    """The 512 bytes before a member's content.
 
-
-def pad(size: int) -> bytes:
-    """The zeros after a content of this many bytes."""
-    return bytes(-size % BLOCK)
+    Raises:
+        ReleaseError: The name cannot be one.
+    """
+    return container.header(check_name(name), size)
 
 
 def write_members(out: IO[bytes], members: Iterable[Tuple[str, Union[bytes, Path]]]) -> None:

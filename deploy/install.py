@@ -4,16 +4,16 @@ import contextlib
 import hashlib
 import os
 import shutil
-import time
 from pathlib import Path
 from typing import BinaryIO, Callable, Iterator, List, NamedTuple, Optional
 
-from ..core import DEVICES, ReleaseError, StorageError, find_device
+from ..core import Device, ReleaseError, StorageError, find_device
 from ..runtime.jetson import detect
 from ..runtime.loop import Clock
 from . import manifest as manifests
 from .archive import Member
 from .bundle import Opened, open_bundle, open_file
+from .checks import EARLIEST, check_device, check_expiry, check_version
 from .files import Files, make_folder, put, storage
 from .golden import Tested, check_release
 from .keys import parse_public
@@ -22,9 +22,6 @@ from .manifest import Manifest
 from .releases import prune, remove, sweep, switch
 from .trust import read_trust, write_trust
 
-EARLIEST = 1_735_689_600.0
-"""1 January 2025: a clock before this was never set."""
-_BACK_S = 86400.0  # a clock may go back by a day, e.g. when it is set by the network
 _SPARE = 16 << 20
 
 SelfTest = Callable[[Path, Manifest], Tested]
@@ -94,8 +91,9 @@ def install(
     with open_file(bundle) as file:
         opened = open_bundle(file, read_trust(root), signature, where)
         made = opened.manifest
-        _check_device(made, root, device)
-        _check_expiry(made, now, layout.read_state(), ignore_expiry)
+        if made.devices:
+            check_device(made, _device_here(root, device))
+        check_expiry(made, now, layout.read_state().seen, ignore_expiry)
         _check_version(layout, opened, downgrade)
         with layout.locked():
             # Another installation may have come first.
@@ -137,50 +135,12 @@ def _is(release: Release, opened: Opened) -> bool:
     return release.id == release_id(opened)
 
 
-def _check_device(made: Manifest, root: PathLike, device: Optional[str]) -> None:
-    if not made.devices:
-        return
+def _device_here(root: PathLike, device: Optional[str]) -> Optional[Device]:
+    """What the machine is, as far as it can be told."""
     if device is not None:
-        here = find_device(device)
-    else:
-        machine = detect(os.fspath(root))
-        here = machine.device if machine is not None else None
-    if here is None:
-        raise ReleaseError(
-            f"the bundle is for {', '.join(made.devices)}",
-            got="a machine that is no Jetson",
-            remedy="say what it is with --device, or make a bundle for any device",
-        )
-    # A Super mode is the same module with other clocks.
-    names = {here.name, here.super_of}
-    if not names & {n for d in made.devices for n in (d, _base(d)) if n}:
-        raise ReleaseError(f"the bundle is for {', '.join(made.devices)}", got=here.name)
-
-
-def _base(name: str) -> Optional[str]:
-    return DEVICES[name].super_of if name in DEVICES else None
-
-
-def _check_expiry(made: Manifest, now: float, state: State, ignore: bool) -> None:
-    if made.expires is None or ignore:
-        return
-    if now < max(EARLIEST, state.seen - _BACK_S):
-        raise ReleaseError(
-            f"the bundle expires on {made.expires}, and this machine's clock is wrong",
-            got=_day(now),
-            expected=f"{_day(max(EARLIEST, state.seen))} or later",
-            remedy="set the clock (timedatectl), or give --ignore-expiry",
-        )
-    if now >= manifests.last_moment(made.expires):
-        raise ReleaseError(
-            f"the bundle has expired on {made.expires}",
-            got=f"{_day(now)} on this machine's clock",
-            remedy="make a new one, or give --ignore-expiry",
-        )
-
-
-def _day(moment: float) -> str:
-    return time.strftime("%Y-%m-%d", time.gmtime(max(moment, 0)))
+        return find_device(device)
+    machine = detect(os.fspath(root))
+    return machine.device if machine is not None else None
 
 
 def _check_version(layout: Layout, opened: Opened, downgrade: bool) -> Optional[Release]:
@@ -192,19 +152,8 @@ def _check_version(layout: Layout, opened: Opened, downgrade: bool) -> Optional[
         version = current.manifest.version
     except ReleaseError:
         return current  # what is damaged may be replaced by anything signed
-    mine = opened.manifest.version
-    if mine > version or downgrade:
-        return current
-    if mine == version:
-        raise ReleaseError(
-            f"version {version} runs here already, with other content",
-            remedy="give the new bundle a higher version",
-        )
-    raise ReleaseError(
-        f"the bundle is older than what runs here, version {version}",
-        got=f"version {mine}",
-        remedy="give --downgrade if that is meant, or use edgelane rollback",
-    )
+    check_version(opened.manifest, version, downgrade)
+    return current
 
 
 def _stage(layout: Layout, file: BinaryIO, opened: Opened) -> Release:

@@ -7,16 +7,13 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
 from edgelane import read_events
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "runtime"))
-from servers import MjpegServer  # noqa: E402
+from edgelane.benchmarks.soak.servers import MjpegServer
 
 CONFIG = """
 pipeline: counting

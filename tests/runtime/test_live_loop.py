@@ -5,8 +5,8 @@ import time
 
 import numpy as np
 import pytest
-from servers import MjpegServer
 
+from edgelane.benchmarks.soak.servers import MjpegServer
 from edgelane.core import Detections, Event
 from edgelane.pipelines.counting import Counting, CountingSettings, ZoneShape
 from edgelane.pipelines.summary import all_gaps, summarise_gaps

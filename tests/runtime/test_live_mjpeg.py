@@ -8,9 +8,10 @@ import time
 import cv2
 import numpy as np
 import pytest
-from servers import MjpegServer, Proxy
 from viewer import Viewer
 
+from edgelane.benchmarks.soak.proxy import Proxy
+from edgelane.benchmarks.soak.servers import MjpegServer
 from edgelane.core import SourceError, UsageError
 from edgelane.runtime.sources import open_source
 
@@ -88,7 +89,7 @@ def test_what_is_no_motion_jpeg_is_told(change, told):
     with MjpegServer() as server:
         for key, value in change.items():
             setattr(server, key, value)
-        with open_source(f"{server.url}?open=0.8") as source:
+        with open_source(f"{server.url}?open=2") as source:
             with pytest.raises(SourceError, match=told):
                 assert source.size
 

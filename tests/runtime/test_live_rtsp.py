@@ -12,12 +12,14 @@ import time
 import numpy as np
 import pytest
 
+from edgelane.benchmarks.soak.clips import bar_camera, bars
+from edgelane.benchmarks.soak.proxy import Proxy
+from edgelane.benchmarks.soak.servers import RtspProcess, RtspServer, free_port
 from edgelane.core import SourceError
 from edgelane.runtime.sources import open_source
 
 pytest.importorskip("av", reason="the RTSP server of these tests encodes with PyAV")
 
-from servers import Camera, Proxy, RtspProcess, RtspServer  # noqa: E402
 from viewer import Viewer  # noqa: E402
 
 BACK_S = 15.0
@@ -25,14 +27,14 @@ BACK_S = 15.0
 machine may be busy."""
 
 
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
+@pytest.fixture(scope="module")
+def camera():
+    return bar_camera()
 
 
 @pytest.fixture(scope="module")
-def camera():
-    return Camera()
+def clip():
+    return bars()
 
 
 @pytest.mark.parametrize("transport", ["tcp", "udp"])
@@ -48,7 +50,7 @@ def test_pictures_come_with_their_times(camera, transport):
 
 
 def test_who_joins_in_the_middle_of_a_group_of_pictures_sees_no_broken_ones():
-    camera = Camera(gop=40)
+    camera = bar_camera(gop=40)
     time.sleep(0.5)
     with RtspServer(camera) as server, Viewer(f"{server.url}?timeout=2") as viewer:
         viewer.more(10)
@@ -78,16 +80,16 @@ def test_pictures_come_through_gstreamer_where_it_is_there(camera):
 
 
 @pytest.mark.slow
-def test_a_server_that_was_killed_comes_back():
+def test_a_server_that_was_killed_comes_back(clip):
     port = free_port()
-    first = RtspProcess(port)
+    first = RtspProcess(clip, port)
     with Viewer(f"{first.url}?timeout=2") as viewer:
         viewer.more()
         first.kill()
         viewer.wait(lambda: not viewer.source.health()["connected"])
         viewer.wait(lambda: viewer.source.health().get("reason") == "connection refused")
         time.sleep(1.0)
-        with RtspProcess(port):
+        with RtspProcess(clip, port):
             back = time.monotonic()
             viewer.more(1)
             assert time.monotonic() - back < BACK_S
@@ -99,8 +101,8 @@ def test_a_server_that_was_killed_comes_back():
 
 
 @pytest.mark.slow
-def test_a_server_that_hangs_is_noticed_and_comes_back():
-    with RtspProcess() as server, Viewer(f"{server.url}?timeout=1") as viewer:
+def test_a_server_that_hangs_is_noticed_and_comes_back(clip):
+    with RtspProcess(clip) as server, Viewer(f"{server.url}?timeout=1") as viewer:
         viewer.more()
         server.stop()
         began = time.monotonic()
@@ -242,13 +244,13 @@ def test_what_speaks_no_rtsp_is_told():
 
 
 @pytest.mark.slow
-def test_a_camera_that_comes_back_in_another_size_is_scaled():
+def test_a_camera_that_comes_back_in_another_size_is_scaled(clip):
     port = free_port()
-    first = RtspProcess(port, size="320x240", fps=20)
+    first = RtspProcess(clip, port)
     with Viewer(f"{first.url}?timeout=2") as viewer:
         viewer.more()
         first.kill()
-        with RtspProcess(port, size="640x360", fps=10):
+        with RtspProcess(bars((640, 360), 10), port):
             viewer.wait(lambda: viewer.source.reconnects == 1)
             viewer.more()  # `run` checks the size of each
             assert "640x360" in viewer.source.warnings[0]
@@ -259,7 +261,7 @@ def test_a_camera_that_comes_back_in_another_size_is_scaled():
 
 def test_a_stream_that_changes_its_size_goes_on():
     # Without a new connection; OpenCV scales the pictures itself.
-    camera = Camera((320, 240), second=(480, 272), after=60)
+    camera = bar_camera(second=(480, 272), after=60)
     with RtspServer(camera) as server, Viewer(f"{server.url}?timeout=2") as viewer:
         viewer.wait(lambda: time.monotonic() - camera.began > 4.0)
         viewer.more(10)
@@ -267,8 +269,8 @@ def test_a_stream_that_changes_its_size_goes_on():
 
 
 @pytest.mark.slow
-def test_other_cameras_do_not_notice(camera):
-    with RtspProcess() as sick, RtspServer(camera) as well:
+def test_other_cameras_do_not_notice(camera, clip):
+    with RtspProcess(clip) as sick, RtspServer(camera) as well:
         with Viewer(f"{sick.url}?timeout=1") as one, Viewer(well.url) as other:
             one.more()
             sick.stop()

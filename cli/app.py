@@ -21,6 +21,7 @@ COMMANDS: Dict[str, str] = {
     "lint": "What keeps a quantised model from being a good INT8 engine.",
     "build": "An engine for the machine that will run it, or its plan.",
     "profile": "How fast and how right: measured here, estimated for every Jetson.",
+    "wheels": "All wheels that a device needs, so that it needs no network.",
     "bundle": "A config with everything it needs, in one signed file.",
     "install": "A bundle becomes the release that runs, or nothing changes.",
     "rollback": "The last good release runs again.",

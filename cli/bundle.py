@@ -34,7 +34,7 @@ import click
 @click.option("--frames", metavar="DIR", help="Pictures for the model [default: rendered ones].")
 @click.option("--no-frames", is_flag=True, help="Prove the counts alone, not the model.")
 @click.option("--latency", type=float, metavar="MS", help="Median time of a frame at most.")
-@click.option("--wheel", multiple=True, metavar="WHL", help="A wheel to carry.")
+@click.option("--wheel", multiple=True, metavar="WHL|DIR", help="Wheels to carry.")
 @click.option("--trust", multiple=True, metavar="PUB", help="A key to trust from then on.")
 @click.option("--revoke", multiple=True, metavar="ID", help="A key never to be trusted again.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was made as JSON.")

@@ -13,6 +13,7 @@ from .layout import Layout, Release
 from .probation import Limits, Probation, Sample, Verdict, probation
 from .releases import RolledBack, mark_good, rollback, running
 from .trust import Trust, change_trust, read_trust
+from .wheels import TARGETS, fetch_wheels, find_target
 
 __all__ = [
     "Bundled",
@@ -24,9 +25,12 @@ __all__ = [
     "Release",
     "RolledBack",
     "Sample",
+    "TARGETS",
     "Trust",
     "Verdict",
     "change_trust",
+    "fetch_wheels",
+    "find_target",
     "install",
     "make_bundle",
     "mark_good",

@@ -117,7 +117,7 @@ def make_bundle(
             over every line and into every zone.
         frames: Pictures that go through the model; rendered ones unless given, none if empty.
         latency_ms: Median time of a frame at most, on the device.
-        wheels: Wheels to carry.
+        wheels: Wheels to carry, or folders of them.
         trust: Keys that the devices trust from then on.
         revoke: Ids of keys that the devices never trust again.
 

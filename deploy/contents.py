@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Union
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Union
 
 from ..core import ConfigError, DataError, UsageError
 from ..runtime.config import load_config, resolve_path
@@ -105,14 +105,26 @@ def gather(
         _add_model(contents, "variant", f"models/variant-{number}", Path(variant), None)
     _add_modules(contents, data, checked.folder)
     data = _with_files(contents, data, checked.folder)
-    for wheel in wheels:
-        path = Path(wheel)
+    for path in _wheels(wheels):
         if path.suffix != ".whl":
             raise UsageError(f"{path} is no wheel", expected="a .whl file")
         contents.wheels.append(f"wheels/{path.name}")
         contents.files[contents.wheels[-1]] = path
     contents.files[CONFIG] = _config_text(data)
     return contents
+
+
+def _wheels(given: Sequence[PathLike]) -> Iterator[Path]:
+    """Wheels, and those of folders."""
+    for wheel in given:
+        path = Path(wheel)
+        if not path.is_dir():
+            yield path
+            continue
+        found = sorted(path.glob("*.whl"))
+        if not found:
+            raise UsageError(f"there is no wheel in {path}", remedy="fetch them: edgelane wheels")
+        yield from found
 
 
 def _config_text(data: Dict[str, Any]) -> bytes:

@@ -10,7 +10,7 @@ from .errors import ModelError, did_you_mean
 METADATA_KEY = "edgelane"
 """The key of `metadata_props` that holds the card as JSON."""
 
-RESIZES = ("letterbox", "centre", "stretch")
+RESIZES = ("letterbox", "centre", "stretch", "crop")
 COLOURS = ("bgr", "rgb")
 LAYOUTS = ("nchw", "nhwc")
 
@@ -29,7 +29,8 @@ class InputSpec:
         mean: Three values, after the scale.
         std: Three values, after the scale.
         resize: `letterbox` keeps the ratio and pads right and bottom, `centre` keeps the ratio and
-            pads on both sides, `stretch` does not keep the ratio.
+            pads on both sides, `stretch` does not keep the ratio, `crop` keeps it and cuts off on
+            both sides what does not fit, as classifiers are fed.
         pad: Grey value 0..255 of the padding.
     """
 

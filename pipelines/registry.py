@@ -8,8 +8,10 @@ from ..core import ConfigError, did_you_mean
 from ..runtime.config import CAMERA_KEYS, TOP_KEYS, CameraConfig, decode, load_object
 
 PIPELINES = {
+    "classification": ".classification:Classification",
     "counting": ".counting:Counting",
     "detection": ".detection:Detection",
+    "inspection": ".inspection:Inspection",
     "pose": ".pose:Pose",
 }
 

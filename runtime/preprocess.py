@@ -75,6 +75,11 @@ def place(image_size: Tuple[int, int], spec: InputSpec) -> Tuple[Transform, Tupl
         The transform, and the `(width, height)` in whole pixels that the picture is resized to.
     """
     (width, height), (wide, high) = image_size, spec.size
+    if spec.resize == "crop":
+        left, top, right, bottom = middle(image_size, spec.size)
+        ratios = (wide / (right - left), high / (bottom - top))
+        offset = (-left * ratios[0], -top * ratios[1])
+        return Transform((width, height), ratios, offset), (wide, high)
     if spec.resize == "stretch":
         resized = (wide, high)
     else:
@@ -88,6 +93,17 @@ def place(image_size: Tuple[int, int], spec: InputSpec) -> Tuple[Transform, Tupl
         offset = ((wide - resized[0]) // 2, (high - resized[1]) // 2)
     scale = (resized[0] / width, resized[1] / height)
     return Transform((width, height), scale, (float(offset[0]), float(offset[1]))), resized
+
+
+def middle(image_size: Tuple[int, int], size: Tuple[int, int]) -> Tuple[int, int, int, int]:
+    """The largest part of a picture, in its middle, that has the input's ratio of sides: left,
+    top, right, bottom in whole pixels."""
+    width, height = image_size
+    step = min(width / size[0], height / size[1])
+    wide = min(max(round(size[0] * step), 1), width)
+    high = min(max(round(size[1] * step), 1), height)
+    left, top = (width - wide) // 2, (height - high) // 2
+    return left, top, left + wide, top + high
 
 
 class Preprocessor:
@@ -163,6 +179,9 @@ class Preprocessor:
         transform, resized = placed
         tensor = np.empty(self.shape, self.dtype) if out is None else out
         left, top = int(transform.offset[0]), int(transform.offset[1])
+        if self.spec.resize == "crop":
+            box = middle(size, self.spec.size)
+            image, left, top = image[box[1] : box[3], box[0] : box[2]], 0, 0
         right, bottom = left + resized[0], top + resized[1]
         # Seen with the channel first, whatever the layout in memory.
         planes = tensor if self.spec.layout == "nchw" else tensor.transpose(2, 0, 1)

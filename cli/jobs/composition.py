@@ -4,7 +4,7 @@ import contextlib
 import os
 import threading
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 import msgspec
 
@@ -27,6 +27,7 @@ from .folder import (
     write_summary,
 )
 from .sinks import Wanted, open_sinks
+from .watching import Watched, log_settings, watch
 
 ConfigLike = Union[PathLike, Mapping[str, Any], Config]
 
@@ -44,6 +45,9 @@ def run(
     detections: bool = False,
     overwrite: bool = False,
     progress: bool = False,
+    health: Optional[str] = None,
+    log: Optional[str] = None,
+    loop: Callable[..., RunStats] = run_loop,
 ) -> Tuple[Summary, Path]:
     """Run a config's pipeline on its cameras.
 
@@ -61,6 +65,11 @@ def run(
         detections: Record `detections.txt` likewise, to be replayed.
         overwrite: Start anew where the folder holds a run.
         progress: Tell rate and time left on stderr.
+        health: Address of the health endpoint instead of the config's, e.g. `127.0.0.1:9100`;
+            port 0 takes one that is free, which `status.json` in the folder tells.
+        log: `json` writes the log as JSON lines, `text` for people; the config's unless given.
+        loop: Called in place of `run_loop`, with its arguments, by who gives it further sinks or
+            another clock.
 
     Returns:
         What `summary.json` holds, and the folder.
@@ -69,18 +78,26 @@ def run(
         EdgelaneError: Something is wrong with config, model, source or folder; what was journalled
             until then is kept.
     """
+    from ...runtime.health.logs import logging_to
+    from ...runtime.health.notify import Notifier
     from ...runtime.secrets import with_secrets
     from ...runtime.sources import open_source
     from ...runtime.sources.address import mask
 
     job = _Job(config, out)
     uris = _uris(job.config, source)
-    path = _model_path(job.config, model)
+    path = _model_path(job.config, model, job.pipeline)
     refuse_finished(job.folder, overwrite)
     with contextlib.ExitStack() as stack:
-        settings = job.config
+        asked = log_settings(job.config, log)
+        lines = stack.enter_context(logging_to(asked))
+        # Other lines between them would be no JSON.
+        progress = progress and (asked is None or asked.format != "json")
+        notifier = Notifier()
+        # A model may have to be built first, which takes minutes.
+        notifier.tell("STATUS=opening model and cameras", "EXTEND_TIMEOUT_USEC=1800000000")
         detector = stack.enter_context(open_first(job.config, job.pipeline, path, decoder))
-        second = open_second(job.config)
+        second = open_second(job.config, job.pipeline, detector)
         if second is not None:
             stack.enter_context(second)
         # Secrets are put in here alone: the journal and the report keep their names.
@@ -89,19 +106,10 @@ def run(
             for name, uri in uris.items()
         }
         await_cameras(sources, job.config, {} if overwrite else known_sizes(job.folder))
-        card = detector.card
-        facts = {
-            "model": os.path.basename(path),
-            "decoder": card.decoder,
-            "precision": card.precision,
-            "input": "x".join(str(v) for v in card.input.size),
-            "confidence": card.confidence,
-            "classes": list(settings.classes or ()),
-            **({} if second is None else {"second": os.path.basename(second.where)}),
-            "sources": {name: _told(uri) for name, uri in uris.items()},
-        }
+        where = {name: _told(uri) for name, uri in uris.items()}
+        facts = {**_facts(detector, job.config, path, second), "sources": where}
         shown = {name: mask(uri) for name, uri in uris.items()}
-        identity = {"model": path, "decoder": decoder, "sources": shown}
+        identity = {"model": path or facts, "decoder": decoder, "sources": shown}
         return job.execute(
             stack,
             sources,
@@ -113,6 +121,8 @@ def run(
             overwrite,
             progress,
             second,
+            watched=Watched(health, lines, notifier),
+            loop=loop,
         )
 
 
@@ -210,6 +220,8 @@ class _Job:
         overwrite: bool,
         progress: bool,
         second: Any = None,
+        watched: Optional[Watched] = None,
+        loop: Callable[..., RunStats] = run_loop,
     ) -> Tuple[Summary, Path]:
         """Run the loop, and write the summary however it ended."""
         scaled = {name: self._scaled(name, source.size) for name, source in sources.items()}
@@ -218,6 +230,9 @@ class _Job:
             name: self.pipeline(name, scaled[name], source.size, classes)
             for name, source in sources.items()
         }
+        for pipeline in made.values():
+            if second is not None and hasattr(pipeline, "meet_second"):
+                pipeline.meet_second(second)
         streams = {
             name: Stream(source, lambda _, name=name: made[name], self.config.detect_every)
             for name, source in sources.items()
@@ -231,18 +246,24 @@ class _Job:
         journal.set("shapes", shapes)
         journal.set("ended", None)
         stop = threading.Event()
+        stats = RunStats()
+        watching: List[Any] = []
+        if watched is not None:
+            watching = watch(
+                stack, watched, self.config, self.folder, sources, journal, stats, stop, facts
+            )
         files = stack.enter_context(contextlib.ExitStack())
         sinks = open_sinks(
             files, wanted, self.folder, sources, shapes, classes, journal, stop, self.subscribers
         )
-        stats = RunStats()
+        sinks += watching
 
         def summarise() -> Summary:
             told = {"pipeline": self.config.pipeline, **facts}
             return write_summary(self.folder, made, stats, journal, told)
 
         try:
-            run_loop(
+            loop(
                 streams,
                 model,
                 journal,
@@ -329,9 +350,35 @@ def _uri(camera: CameraConfig, folder: Path) -> str:
     return resolve_path(path, folder) + mark + query
 
 
-def _model_path(config: Config, model: Optional[PathLike]) -> str:
+def _facts(model: Any, config: Config, path: str, second: Any) -> Dict[str, Any]:
+    """What the summary tells of the models."""
+    own = getattr(model, "facts", None)
+    if own is not None:
+        return own()
+    card = model.card
+    return {
+        "model": os.path.basename(path),
+        "decoder": card.decoder,
+        "precision": card.precision,
+        "input": "x".join(str(v) for v in card.input.size),
+        "confidence": card.confidence,
+        "classes": list(config.classes or ()),
+        **({} if second is None else {"second": os.path.basename(second.where)}),
+    }
+
+
+def _model_path(config: Config, model: Optional[PathLike], pipeline: Any) -> str:
+    """The model's file; empty where the config itself is what is opened."""
     from ...runtime.registry import resolve_model
 
+    if getattr(pipeline, "task", "detect") == "inspect":
+        for name, value in (("--model", model), ("model", config.model)):
+            if value is not None:
+                raise ConfigError(
+                    f"{name} means nothing to an inspection",
+                    remedy="models stand under `checks`, and edgelane teach writes them there",
+                )
+        return ""
     if model is not None:
         return resolve_model(os.fspath(model))
     if config.model is None:

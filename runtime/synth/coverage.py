@@ -51,4 +51,5 @@ def coverage(points: np.ndarray, shape: Tuple[int, int]) -> np.ndarray:
     sums = np.zeros((height, width + 1))
     np.add.at(sums, (row, column), rise * (1 - right))
     np.add.at(sums, (row, column + 1), rise * right)
-    return np.clip(np.abs(np.cumsum(sums[:, :width], axis=1)), 0, 1).astype(np.float32)
+    shares = np.clip(np.abs(np.cumsum(sums[:, :width], axis=1)), 0, 1)
+    return np.where(shares < 1e-6, 0, shares).astype(np.float32)  # what rounding leaves

@@ -7,6 +7,7 @@ with what it ran before. Nothing here counts or sees: the golden clip is replaye
 
 from .bundle import Bundled, Recording, make_bundle, read_bundle
 from .contents import pictures
+from .flash import Flashed, flash
 from .install import Installed, install
 from .keys import new_key, read_key, read_public, write_key
 from .layout import Layout, Release
@@ -17,6 +18,7 @@ from .wheels import TARGETS, fetch_wheels, find_target
 
 __all__ = [
     "Bundled",
+    "Flashed",
     "Installed",
     "Layout",
     "Limits",
@@ -29,6 +31,7 @@ __all__ = [
     "Trust",
     "Verdict",
     "change_trust",
+    "flash",
     "fetch_wheels",
     "find_target",
     "install",

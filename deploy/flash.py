@@ -1,0 +1,379 @@
+"""A bundle from a desk to a device: over the system's own ssh, and only what the device lacks.
+
+>>> from edgelane.deploy import flash                              # doctest: +SKIP
+>>> flash("edge@10.0.0.11", "store-12.edgelane").state             # doctest: +SKIP
+'installed'
+"""
+
+import contextlib
+import json
+import os
+import time
+from pathlib import Path
+from typing import (
+    Any,
+    BinaryIO,
+    Callable,
+    Dict,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Union,
+)
+
+from ..core import EdgelaneError, ReleaseError
+from .bundle import SIGNATURE, Opened, open_bundle, open_file
+from .far import Cut, Far, Refused, Torn
+from .install import release_id
+from .keys import PublicKey
+from .layout import sha256
+from .preflight import (
+    Facts,
+    Python,
+    candidates,
+    check_bundle,
+    check_space,
+    check_values,
+    read_facts,
+    whom_to_trust,
+)
+
+PathLike = Union[str, "os.PathLike[str]"]
+Tell = Callable[[str, float, Optional[float]], None]
+"""Is told what is done, how much of it is, and of how much."""
+
+INSTALLED, UNCHANGED, PLANNED = "installed", "unchanged", "planned"
+
+
+class Flashed(NamedTuple):
+    """What came of a flash.
+
+    Attributes:
+        host: As the user calls it.
+        state: `installed`; `unchanged`, where it ran already; `planned`, where nothing was to be
+            changed.
+        release: Id of the release.
+        before: Id of the one that ran before, or None.
+        device: What the device is, in a few words.
+        size: Bytes of the bundle.
+        sent: Bytes that went there, all in all.
+        seconds: How long it took.
+        steps: What was done, or would be, as sentences.
+        warnings: What a user should know.
+        installed: What `edgelane install --json` told; empty where it did not run.
+    """
+
+    host: str
+    state: str
+    release: str
+    before: Optional[str]
+    device: str
+    size: int
+    sent: int
+    seconds: float
+    steps: List[str]
+    warnings: List[str]
+    installed: Dict[str, Any]
+
+
+def flash(
+    host: str,
+    bundle: PathLike,
+    *,
+    signature: Optional[PathLike] = None,
+    root: str = "/",
+    ssh: Sequence[str] = ("ssh",),
+    python: Optional[str] = None,
+    password: Optional[str] = None,
+    trust: Optional[PublicKey] = None,
+    downgrade: bool = False,
+    ignore_expiry: bool = False,
+    device: Optional[str] = None,
+    values: Optional[Mapping[str, str]] = None,
+    options: Sequence[str] = (),
+    dry_run: bool = False,
+    retries: int = 2,
+    tell: Tell = lambda what, done, of: None,
+) -> Flashed:
+    """Bring a bundle to a device, and let it run there once it has proved itself.
+
+    Args:
+        host: `user@host`, or a name of the user's ssh configuration.
+        bundle: The bundle.
+        signature: Its `.minisig` file; beside it unless given.
+        root: The device's root; another folder in tests.
+        ssh: The command that reaches the host, with its options.
+        python: Python there that has edgelane or is to run it; looked for unless given.
+        password: Of sudo there, where it asks for one.
+        trust: The key that a device which trusts nobody yet trusts from now on.
+        downgrade: Take an older version than the one that runs.
+        ignore_expiry: Take it whatever the device's clock says.
+        device: What the device is, where it cannot tell.
+        values: Secrets and other values by name, set there before the installation.
+        options: Further ones of `edgelane install`.
+        dry_run: Change nothing, and tell what would be done.
+        retries: How often to go on by itself after a connection was cut.
+        tell: Is told how far it is.
+
+    Returns:
+        What came of it.
+
+    Raises:
+        ReleaseError: The device refuses the bundle, the bundle fails there, or another flash is at
+            work. What ran before still runs.
+        StorageError: The device's disk is full.
+        EdgelaneError: The device cannot be reached.
+    """
+    begun = time.monotonic()
+    work = _Work(
+        host, root, tuple(ssh), python, password, trust, downgrade, ignore_expiry, device,
+        check_values(dict(values or {})), tuple(options), dry_run, tell,
+    )  # fmt: skip
+    with open_file(bundle) as file:
+        text = _signature(bundle, signature)
+        for left in range(max(retries, 0), -1, -1):
+            try:
+                flashed = work.once(file, bundle, signature, text)
+                break
+            except (Cut, Torn):
+                if not left:
+                    raise
+                tell("the connection was cut; going on", 0, None)
+                time.sleep(2.0)
+    return flashed._replace(seconds=time.monotonic() - begun, sent=work.sent)
+
+
+def _signature(bundle: PathLike, signature: Optional[PathLike]) -> str:
+    path = Path(signature) if signature is not None else Path(os.fspath(bundle) + SIGNATURE)
+    try:
+        return path.read_bytes()[: 1 << 16].decode("utf-8", "replace")
+    except OSError:
+        return ""  # told when the bundle is verified
+
+
+class _Work:
+    """One flash; it may take several connections."""
+
+    def __init__(
+        self,
+        host: str,
+        root: str,
+        ssh: Sequence[str],
+        python: Optional[str],
+        password: Optional[str],
+        first: Optional[PublicKey],
+        downgrade: bool,
+        ignore_expiry: bool,
+        device: Optional[str],
+        values: Dict[str, str],
+        options: Sequence[str],
+        dry_run: bool,
+        tell: Tell,
+    ) -> None:
+        self.host, self.root, self.ssh, self.python = host, root, ssh, python
+        self.password, self.first = password, first
+        self.downgrade, self.ignore_expiry, self.device = downgrade, ignore_expiry, device
+        self.values, self.options = values, options
+        self.dry_run, self.tell = dry_run, tell
+        self.sent = 0
+
+    def once(
+        self, file: BinaryIO, bundle: PathLike, signature: Optional[PathLike], text: str
+    ) -> Flashed:
+        """One connection from its beginning to its end."""
+        self.tell(f"asking {self.host}", 0, None)
+        far, facts = self._connect()
+        try:
+            return self._through(far, facts, file, bundle, signature, text)
+        finally:
+            self.sent += far.sent
+            far.close()
+
+    def _connect(self) -> "tuple[Far, Facts]":
+        """A connection that may do what has to be done."""
+        far = Far(self.host, self.root, ssh=self.ssh)
+        try:
+            facts = read_facts(self.host, far.ask("facts"))
+            if facts.told["writable"] or self.dry_run:
+                return far, facts
+            self.sent += far.sent
+            far.close()
+            try:
+                far = Far(self.host, self.root, sudo=["sudo", "-n"], ssh=self.ssh)
+            except Refused:
+                if self.password is None:
+                    raise EdgelaneError(
+                        f"{facts.told['user']} may not change {self.root} on {self.host}, and sudo "
+                        "asks for a password there",
+                        remedy="give --ask-sudo, or flash as root",
+                    ) from None
+                sudo = ["sudo", "-S", "-p", ""]
+                far = Far(self.host, self.root, sudo=sudo, password=self.password, ssh=self.ssh)
+            return far, read_facts(self.host, far.ask("facts"))
+        except BaseException:
+            far.close()
+            raise
+
+    def _through(
+        self,
+        far: Far,
+        facts: Facts,
+        file: BinaryIO,
+        bundle: PathLike,
+        signature: Optional[PathLike],
+        text: str,
+    ) -> Flashed:
+        trust, is_first = whom_to_trust(facts, self.first)
+        file.seek(0)
+        opened = open_bundle(file, trust, signature, os.fspath(bundle))
+        made, release = opened.manifest, release_id(opened)
+        size = os.fstat(file.fileno()).st_size
+        steps: List[str] = []
+        result = Flashed(
+            self.host, UNCHANGED, release, facts.release, facts.title, size, 0, 0.0, steps, [], {}
+        )
+        if facts.release == release and far.work("check", release=release)["whole"]:
+            return self._values_alone(far, result)
+        warnings = check_bundle(
+            facts,
+            made,
+            device=self.device,
+            downgrade=self.downgrade or facts.release == release,
+            ignore_expiry=self.ignore_expiry,
+        )
+        if facts.told["busy"]:
+            raise ReleaseError(
+                f"another {facts.told['busy']} is at work on {self.host}",
+                remedy="wait until it has ended",
+            )
+        python, wheels = self._choose(far, facts, opened)
+        if not self.dry_run:
+            far.ask("lock")
+        plan = far.work("plan", release=release, manifest=opened.data.decode("utf-8"))
+        if plan["size"] != size:
+            raise ReleaseError(f"{os.fspath(bundle)} is not as a bundle is written")
+        spans = _spans(opened, plan["at"], set(plan["local"]))
+        needed = sum(end - start for start, end in spans)
+        check_space(facts, made, size, plan["at"], bool(wheels))
+        changed = far.ask("compare", values=self.values)["changed"] if self.values else []
+        if is_first:
+            (key,) = trust.keys
+            steps.append(f"trust key {key}: the device trusts nobody yet")
+        steps += [f"set {name}" for name in changed]
+        steps.append(f"send {needed / 1e6:.1f} of {size / 1e6:.1f} MB")
+        if wheels:
+            steps.append(f"unpack {len(wheels)} wheels, to install with them")
+        steps.append(f"install {release} with {' '.join(python.command)}")
+        steps.append(f"switch to it{f' from {facts.release}' if facts.release else ''}")
+        result = result._replace(warnings=warnings)
+        if self.dry_run:
+            if not facts.told["writable"]:
+                warnings.append(f"sudo would be used on {self.host}")
+            return result._replace(state=PLANNED)
+        if is_first:
+            far.ask("trust", keys=trust.keys)
+        if changed:
+            far.ask("secrets", values=self.values)
+        path = self._send(far, file, spans, needed, text)
+        command = python.command
+        if wheels:
+            self.tell("unpacking wheels", 0, None)
+            mark = sha256("\n".join(made.file(w).sha256 for w in sorted(wheels)).encode())[:12]
+            numbers = [str(n) for n, f in enumerate(made.files) if f.path in wheels]
+            answer = far.work("bootstrap", command=command, wheels=numbers, mark=mark)
+            command = answer["command"]
+        told = self._install(far, command, path)
+        far.ask("sweep")
+        state = UNCHANGED if told.get("unchanged") else INSTALLED
+        return result._replace(state=state, before=told.get("before"), installed=told)
+
+    def _values_alone(self, far: Far, result: Flashed) -> Flashed:
+        """The release runs already; what is set beside it may have changed."""
+        steps = result.steps
+        changed = far.ask("compare", values=self.values)["changed"] if self.values else []
+        steps += [f"set {name}" for name in changed]
+        if changed and not self.dry_run:
+            far.ask("lock")
+            far.ask("secrets", values=self.values)
+            if far.work("restart")["restarted"]:
+                steps.append("start it anew")
+        return result
+
+    def _choose(self, far: Far, facts: Facts, opened: Opened) -> "tuple[Python, List[str]]":
+        """What runs the installation, and the wheels that are unpacked for it."""
+        found = far.ask("python", named=self.python)["pythons"]
+        good = candidates(facts, found)
+        if good[0].edgelane is not None:
+            return good[0], []
+        names = opened.manifest.wheels
+        for python in good:
+            chosen = far.ask(
+                "choose", names=names, python=list(python.version), machine=python.machine
+            )["wheels"]
+            if any(path.rpartition("/")[2].startswith("edgelane-") for path in chosen):
+                return python, chosen
+        versions = ", ".join("{}.{}".format(*p.version) for p in good)
+        raise ReleaseError(
+            f"{self.host} has no edgelane, and the bundle brings none that fits",
+            got=f"Python {versions} on {good[0].machine}",
+            expected="wheels of edgelane and all that it needs",
+            remedy="make the bundle with --wheel for each, or install edgelane there",
+        )
+
+    def _send(
+        self, far: Far, file: BinaryIO, spans: Sequence[Sequence[int]], needed: int, text: str
+    ) -> str:
+        """Send what the device lacks; where the bundle lies then."""
+        far.begin("receive", signature=text)
+
+        def tell(gone: int) -> None:
+            self.tell(f"sending to {self.host}", gone, needed)
+
+        answer = far.send(file, spans, tell)
+        return answer["path"]
+
+    def _install(self, far: Far, command: Sequence[str], path: str) -> Dict[str, Any]:
+        """Let the device install it, and give what it tells."""
+        call = [*command, "-m", "edgelane", "install", path, "--root", self.root, "--json"]
+        for given, option in (
+            (self.downgrade, "--downgrade"),
+            (self.ignore_expiry, "--ignore-expiry"),
+        ):
+            call += [option] if given else []
+        call += ["--device", self.device] if self.device is not None else []
+        said: List[str] = []
+
+        def says(line: str) -> None:
+            said.append(line)
+            self.tell(f"{self.host}: {line.strip()}", 0, None)
+
+        self.tell(f"installing on {self.host}", 0, None)
+        answer = far.work("install", says, command=[*call, *self.options])
+        if answer["code"] != 0:
+            raise _failed(self.host, said, answer["code"])
+        with contextlib.suppress(ValueError, IndexError):
+            told = json.loads(answer["out"].splitlines()[-1])
+            if isinstance(told, dict):
+                return told
+        raise ReleaseError(f"the installation on {self.host} ended without an answer")
+
+
+def _failed(host: str, said: Sequence[str], code: int) -> ReleaseError:
+    errors = [line for line in said if line.startswith("Error: ")]
+    lines = [line for line in said if line.strip()]
+    last = errors[-1][7:] if errors else lines[-1] if lines else f"exit code {code}"
+    return ReleaseError(
+        f"the installation on {host} failed, and what ran before still runs", got=last[:2000]
+    )
+
+
+def _spans(opened: Opened, at: int, local: "set[int]") -> "List[tuple[int, int]]":
+    """The stretches of a bundle that have to be sent."""
+    spans = []
+    for index, member in enumerate(opened.members):
+        start, end = max(member.start, at), member.start + member.size
+        if start < end and index not in local:
+            spans.append((start, end))
+    return spans

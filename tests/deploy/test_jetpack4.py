@@ -20,9 +20,8 @@ def build(tmp_path, *arguments, **env):
     return subprocess.run(
         ["bash", str(SCRIPT), *arguments],
         env={**os.environ, "NO_PACKAGES": "1", "PYTHON": sys.executable, **place, **env},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        universal_newlines=True,
+        capture_output=True,
+        text=True,
     )
 
 

@@ -18,6 +18,14 @@ from .output import finish, out_option
 @click.option("--tracks", is_flag=True, help="Write tracks.txt (MOTChallenge rows).")
 @click.option("--detections", is_flag=True, help="Record detections.txt, for edgelane replay.")
 @click.option("--overwrite", is_flag=True, help="Start anew where the folder holds a run.")
+@click.option(
+    "--health",
+    metavar="ADDRESS",
+    is_flag=False,
+    flag_value="127.0.0.1:9100",
+    help="Serve /health and /metrics, at 127.0.0.1:9100 unless given; port 0: a free one.",
+)
+@click.option("--log", metavar="FORMAT", help="Log as text or json (one object a line).")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 def command(
@@ -31,6 +39,8 @@ def command(
     tracks: bool,
     detections: bool,
     overwrite: bool,
+    health: Optional[str],
+    log: Optional[str],
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -52,5 +62,7 @@ def command(
         detections=detections,
         overwrite=overwrite,
         progress=not quiet,
+        health=health,
+        log=log,
     )
     finish(summary, folder, as_json)

@@ -10,6 +10,8 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Type, Un
 import msgspec
 
 from ..core import ConfigError, MissingDependency, UsageError, did_you_mean
+from .service import KEYS as SERVICE_KEYS
+from .service import Service, service_of
 
 TOP_KEYS = (
     "pipeline",
@@ -23,6 +25,7 @@ TOP_KEYS = (
     "detect_every",
     "subscribe",
     "cameras",
+    *SERVICE_KEYS,
 )
 CAMERA_KEYS = ("source", "reference_size")
 DEFAULT_CAMERA = "camera"
@@ -65,6 +68,7 @@ class Config:
         second: Path of the model that looks at the regions which the pipeline asks for, or None.
         detect_every: Of how many frames the model looks at one.
         subscribe: By kind of event, or `*`, the `module:function` that is called with each.
+        service: How the run is watched and whom it tells.
     """
 
     pipeline: str
@@ -80,6 +84,7 @@ class Config:
     second: Optional[str] = None
     detect_every: int = 1
     subscribe: Dict[str, Union[str, List[str]]] = field(default_factory=dict)
+    service: Service = field(default_factory=Service)
 
 
 def load_config(config: Union[str, "os.PathLike[str]", Mapping[str, Any], Config]) -> Config:
@@ -96,10 +101,15 @@ def load_config(config: Union[str, "os.PathLike[str]", Mapping[str, Any], Config
     if isinstance(config, Mapping):
         return _check(dict(config), Path(), "run")
     path = Path(config)
-    return _check(_read_yaml(path), path.resolve().parent, path.stem)
+    return _check(read_yaml(path), path.resolve().parent, path.stem)
 
 
-def _read_yaml(path: Path) -> Dict[str, Any]:
+def read_yaml(path: Path) -> Dict[str, Any]:
+    """What a YAML file holds, unchecked.
+
+    Raises:
+        ConfigError: It is missing, or holds no keys and values.
+    """
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
@@ -180,6 +190,7 @@ def _check(data: Dict[str, Any], folder: Path, name: str) -> Config:
         subscribe=decode(
             Dict[str, Union[str, List[str]]], data.get("subscribe") or {}, "subscribe"
         ),
+        service=service_of(data, decode),
     )
 
 
@@ -236,6 +247,9 @@ def decode(kind: Any, value: Any, path: str = "", known: Sequence[str] = ()) -> 
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         return _decode_struct(kind, value, path, known)
     arguments: Any = getattr(kind, "__args__", ())
+    inner = [a for a in arguments if a is not type(None)]
+    if len(inner) == 1 < len(arguments) and _is_struct(inner[0]):
+        return None if value is None else _decode_struct(inner[0], value, path, known)
     if getattr(kind, "__origin__", None) is dict and _is_struct(arguments[1]):
         if not isinstance(value, dict):
             raise ConfigError(path, got=_kind(value), expected="a name and settings for each")

@@ -11,7 +11,7 @@ import os
 import sqlite3
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Set, Tuple, Union
 
 from ..core import DataError, Event, StorageError
 
@@ -292,6 +292,45 @@ class Journal:
     def count(self) -> int:
         """How many events are journalled."""
         return self._one("SELECT count(*) FROM events")[0]
+
+    def kinds(self) -> List[Tuple[str, str, int]]:
+        """Camera, kind and how many events of it are journalled."""
+        with self._errors("cannot be read"):
+            return self._execute(
+                "SELECT camera, kind, count(*) FROM events GROUP BY camera, kind"
+            ).fetchall()
+
+    def after(self, row: int, most: int = 500) -> List[Tuple[int, Event]]:
+        """Events that were journalled after a row, in order, with their rows; see `last_row`.
+
+        Those that are provisional are left out until the run has come to its end.
+        """
+        with self._errors("cannot be read"):
+            rows = self._execute(
+                "SELECT rowid, camera, timestamp, kind, ordinal, payload, id FROM events "
+                "WHERE rowid > ? ORDER BY rowid LIMIT ?",
+                (row, most),
+            ).fetchall()
+        held = self._held() if rows else set()
+        return [
+            (at, Event(camera, timestamp, kind, json.loads(payload), ordinal))
+            for at, camera, timestamp, kind, ordinal, payload, name in rows
+            if name not in held
+        ]
+
+    def _held(self) -> Set[str]:
+        """Ids of the events that a run which is gone on with takes back."""
+        if self.get("ended") == "end":
+            return set()
+        with self._errors("cannot be read"):
+            rows = self._execute(
+                "SELECT value FROM meta WHERE key LIKE ?", (_PROVISIONAL + "%",)
+            ).fetchall()
+        return {name for (value,) in rows for name in json.loads(value)}
+
+    def last_row(self) -> int:
+        """The row of the last event; 0 without any."""
+        return self._one("SELECT max(rowid) FROM events")[0] or 0
 
     def cameras(self) -> List[str]:
         """Names of the cameras that gave anything, sorted."""

@@ -11,7 +11,7 @@ import os
 import re
 import stat
 from pathlib import Path
-from typing import Optional, Union
+from typing import Optional, Set, Union
 from urllib.parse import quote
 
 from ..core import ConfigError, StorageError, UsageError
@@ -20,8 +20,11 @@ PathLike = Union[str, "os.PathLike[str]"]
 
 FOLDER = "/etc/edgelane/secrets"
 LONGEST = 4096
+SHORTEST_HIDDEN = 4
+"""A shorter one is not starred out in a text by itself: it would be found in every other word."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
+_KNOWN: Set[str] = set()
 _IN_URI = re.compile(r"\A([A-Za-z][A-Za-z0-9+.-]*://[^/?#@:]*:)secret:([^/?#@]*)(@.*)\Z", re.S)
 
 
@@ -65,7 +68,9 @@ def read_secret(name: str, folder: Optional[PathLike] = None) -> str:
                 expected="0600",
                 remedy=f"edgelane secret set {name}",
             )
-        return path.read_text(encoding="utf-8").rstrip("\n")
+        value = path.read_text(encoding="utf-8").rstrip("\n")
+        keep_hidden(value)
+        return value
     except FileNotFoundError:
         raise ConfigError(
             f"the secret {name} is not set on this machine", remedy=f"edgelane secret set {name}"
@@ -126,3 +131,20 @@ def with_secrets(uri: str, folder: Optional[PathLike] = None) -> str:
         return uri
     before, name, after = match.groups()
     return before + quote(read_secret(name, folder), safe="") + after
+
+
+def keep_hidden(value: str) -> None:
+    """Have a secret starred out by `hide` from now on, by itself and as it stands in an address."""
+    if len(value) >= SHORTEST_HIDDEN:
+        _KNOWN.update((value, quote(value, safe="")))
+
+
+def hide(text: str) -> str:
+    """A text as it may be logged: without the secrets that this process has read, and without
+    what is secret in addresses."""
+    from .sources.address import mask
+
+    for value in sorted(_KNOWN, key=len, reverse=True):
+        if value in text:
+            text = text.replace(value, "***")
+    return mask(text)

@@ -50,6 +50,20 @@ class Times:
         for at, count in list(other._bins.items()):
             self._bins[at] = self._bins.get(at, 0) + count
 
+    def since(self, earlier: "Times") -> "Times":
+        """What was added since this histogram was the earlier one.
+
+        May be asked for by another thread while times are added.
+        """
+        later = Times()
+        for at, count in list(self._bins.items()):
+            more = count - earlier._bins.get(at, 0)
+            if more > 0:
+                later._bins[at] = more
+                later.count += more
+        later.wall = max(self.wall - earlier.wall, 0.0)
+        return later
+
     def quantile(self, q: float) -> float:
         """Seconds that a share `q` (0..1) of them do not exceed, to 1 %; 0.0 without any.
 
@@ -122,7 +136,9 @@ class CameraStats:
 
     Attributes:
         frames: Frames that the pipeline saw, with those before a restart.
-        dropped: Frames of a live camera that came while all workers were busy.
+        dropped: Frames of a live camera that were not looked at, because the device was busy and
+            newer ones came.
+        skipped: Frames between those of the rate that was asked for; not dropped, but not wanted.
         first: Time of the first frame in seconds, or None.
         last: Time of the last frame in seconds, or None.
         index: Number of the last frame in its source, or None.
@@ -143,6 +159,7 @@ class CameraStats:
 
     frames: int = 0
     dropped: int = 0
+    skipped: int = 0
     first: Optional[float] = None
     last: Optional[float] = None
     index: Optional[int] = None
@@ -184,6 +201,8 @@ class CameraStats:
             "timing_ms": {name: round(self.stages[name].median_ms, 3) for name in ordered},
             "cpu_ms": {name: round(self.stages[name].cpu_ms, 3) for name in ordered},
         }
+        if self.skipped:
+            result["skipped"] = self.skipped
         if self.live and self.latency.count:
             result["latency_ms"] = self.latency.summary_ms()
         if self.resumed is not None:
@@ -206,6 +225,7 @@ class RunStats:
         processed: Frames in that time, all cameras.
         workers: Threads that ran the model.
         ended: `running`, `end` (the sources ended), `stopped` (asked to stop) or `error`.
+        batches: How often the model ran on so many frames at once; empty where it takes one.
         turns: How often the loop went round, with a frame or while it waited for one: it stands
             still where the loop is stuck.
     """
@@ -217,6 +237,7 @@ class RunStats:
     workers: int = 0
     ended: str = "running"
     turns: int = 0
+    batches: Dict[int, int] = field(default_factory=dict)
 
     @property
     def fps(self) -> float:
@@ -230,7 +251,9 @@ class RunStats:
             result = cameras[0].summary()
         else:
             both: CameraStats = CameraStats(
-                frames=sum(c.frames for c in cameras), dropped=sum(c.dropped for c in cameras)
+                frames=sum(c.frames for c in cameras),
+                dropped=sum(c.dropped for c in cameras),
+                skipped=sum(c.skipped for c in cameras),
             )
             for camera in cameras:
                 for name, times in camera.stages.items():
@@ -243,6 +266,8 @@ class RunStats:
                 both.warnings.extend(camera.warnings)
             result = both.summary()
             result["duration_s"] = round(max((c.duration_s for c in cameras), default=0.0), 3)
+        if any(size > 1 for size in self.batches):
+            result["batches"] = {str(n): self.batches[n] for n in sorted(self.batches)}
         result["fps"] = round(self.fps, 2)
         result["ended"] = self.ended
         return result

@@ -17,6 +17,7 @@ Summary = Dict[str, Any]
 JOURNAL = "events.db"
 # What a run writes, and what `overwrite` removes: names, and beginnings of names.
 FILES = (JOURNAL, f"{JOURNAL}-wal", f"{JOURNAL}-shm", "summary.json", "report.html")
+FILES += ("status.json", "outbox.db", "outbox.db-wal", "outbox.db-shm")
 ROWS = ("tracks", "detections")
 
 

@@ -1,0 +1,106 @@
+"""Whoever watches a run and is told of it: monitor, webhooks, clips; put together."""
+
+import contextlib
+import threading
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional
+
+from ... import __version__
+from ...runtime.config import Config
+from ...runtime.health.logs import Log
+from ...runtime.health.monitor import Monitor
+from ...runtime.health.notify import Notifier
+from ...runtime.health.settings import HealthSettings, LogSettings, given_listen
+from ...runtime.journal import Journal
+from ...runtime.loop import Sink
+from ...runtime.stats import RunStats
+from ...runtime.timezones import Zone
+
+
+class Watched(NamedTuple):
+    """What a run is to be watched with, beside what its config says.
+
+    Attributes:
+        listen: Address of the health endpoint instead of the config's.
+        log: What writes the log, or None.
+        notifier: Tells systemd.
+    """
+
+    listen: Optional[str] = None
+    log: Optional[Log] = None
+    notifier: Optional[Notifier] = None
+
+
+def log_settings(config: Config, log: Optional[str]) -> Optional[LogSettings]:
+    """The config's settings of the log, with the format of the command line.
+
+    Raises:
+        ConfigError: There is no such format.
+    """
+    from ...runtime.config import decode
+
+    settings = config.service.log
+    if log is None:
+        return settings
+    given: Dict[str, Any] = {"format": log}
+    if settings is not None:
+        given.update(level=settings.level, burst=settings.burst, every_s=settings.every_s)
+    return decode(LogSettings, given, "log")
+
+
+def watch(
+    stack: contextlib.ExitStack,
+    watched: Watched,
+    config: Config,
+    folder: Path,
+    sources: Mapping[str, Any],
+    journal: Journal,
+    stats: RunStats,
+    stop: threading.Event,
+    facts: Mapping[str, Any],
+) -> List[Sink]:
+    """Watch a run until the stack is left.
+
+    Args:
+        stack: Ends the watching.
+        watched: See above.
+        config: Says who is told of what.
+        folder: The run folder.
+        sources: By camera.
+        journal: The journal, open for writing.
+        stats: What the loop will fill.
+        stop: Set when the run is asked to stop.
+        facts: What is run, for the health endpoint.
+
+    Returns:
+        Sinks for `run_loop`.
+
+    Raises:
+        EdgelaneError: The endpoint cannot listen, or a secret of a webhook is not set.
+    """
+    service = config.service
+    journal.set("timezone", Zone(service.timezone).name)
+    listen = watched.listen
+    if listen is not None:
+        given_listen(listen)
+    elif service.health is not None:
+        listen = service.health.listen
+    about = {
+        "version": __version__,
+        "pipeline": config.pipeline,
+        "model": str(facts.get("model", "")),
+    }
+    monitor = Monitor(
+        stats,
+        sources,
+        folder,
+        settings=service.health or HealthSettings(),
+        listen=listen,
+        about=about,
+        stop=stop,
+        log=watched.log,
+        notifier=watched.notifier,
+    )
+    monitor.tally.begin(journal)
+    stack.enter_context(monitor)
+    return [monitor.tally]

@@ -1,0 +1,1 @@
+"""Short clips around events, with people pixelated, within a budget of disk."""

@@ -1,0 +1,1 @@
+"""Events to a web address: at least once, in order, signed."""

@@ -1,13 +1,22 @@
 """What the run loop keeps for one camera, and when its pictures were missing."""
 
+import logging
 from typing import TYPE_CHECKING, Any, Dict, Optional
 
 from ..core import Event, Pipeline
 from .scene import Scene
+from .scheduling.pace import Pace, pace_of
 from .stats import CameraStats
 
 if TYPE_CHECKING:
     from .loop import Stream
+
+LOG = logging.getLogger("edgelane.camera")
+LOG_EVERY_S = 60.0
+"""That frames are dropped is logged this often."""
+
+WORTH_TELLING = 0.01
+"""Share of a camera's frames from which on the summary warns that they were dropped."""
 
 GAP_S = 3.0
 """So long without a picture is a gap, which is told; where pictures are rare, four of their
@@ -41,6 +50,12 @@ class LoopCamera:
         self.scene_at = 0.0
         self.finished = False
         self.offset = 0
+        self.pace: Optional[Pace] = None
+        self.rare = 0.0  # seconds between frames at the rate that is asked for
+        if stream.fps is not None:
+            self.pace = pace_of(stream.fps, self.live, getattr(stream.source, "fps", None))
+            self.rare = 1.0 / stream.fps
+        self._told = (-LOG_EVERY_S, 0, 0)  # when drops were logged, and counts until then
         # Asked for regions and not yet processed; with a snapshot due, these come first.
         self.ahead = 0
         self.hold = False
@@ -69,6 +84,9 @@ class LoopCamera:
         not_before = getattr(self.source, "not_before", None)
         if self.live and reached is not None and not_before is not None:
             not_before(reached)
+        if self.pace is not None and reached is not None:
+            self.pace.reached(reached)
+        self._told = (monotonic - LOG_EVERY_S, 0, 0)
 
     def moment(self, timestamp: float) -> float:
         """The time of a frame as the pipeline sees it: it rises strictly. Where the clock of a
@@ -104,7 +122,7 @@ class LoopCamera:
         if not (self.resumed and not self.started):
             # A clock that was set forward makes no gap: the time has to have passed.
             missing = min(missing, monotonic - self.heard)
-        if missing <= max(GAP_S, 4 * self.interval):
+        if missing <= self._usual():
             return None
         if self.started:
             return self._gap(timestamp - missing, timestamp, self._reason(missing, timestamp))
@@ -118,7 +136,7 @@ class LoopCamera:
         if not self.live or self.seen is None:
             return None
         passed = monotonic - self.heard
-        if passed <= max(GAP_S, 4 * self.interval):
+        if passed <= self._usual():
             return None
         end = self.seen + passed
         reason = self._reason(passed, end, BEHIND if self.started else "")
@@ -127,6 +145,30 @@ class LoopCamera:
         if self.stats.index is None:
             self.stats.index, self.stats.last = -1, end  # nothing was seen; that is journalled
         return self._gap(end - passed, end, reason)
+
+    def _usual(self) -> float:
+        """So many seconds without a frame are no gap."""
+        return max(GAP_S, 4 * self.interval, 4 * self.rare)
+
+    def tell_drops(self, monotonic: float, last: bool = False) -> None:
+        """Log now and then that frames are dropped; at the end the summary says so."""
+        stats, (told_at, dropped, frames) = self.stats, self._told
+        new, seen = stats.dropped - dropped, stats.frames - frames
+        if last:
+            share = stats.dropped / max(stats.dropped + stats.frames, 1)
+            if share >= WORTH_TELLING:
+                stats.warnings.append(
+                    f"{self.name}: {stats.dropped} frames ({100 * share:.0f} %) were dropped, as "
+                    "the device did not keep up. A lower `fps` spares it, a `priority` shares it "
+                    "out."
+                )
+        elif new > 0 and monotonic - told_at >= LOG_EVERY_S:
+            self._told = (monotonic, stats.dropped, stats.frames)
+            if new >= WORTH_TELLING * (new + seen):
+                LOG.warning(
+                    "%s: the device does not keep up: %d of %d frames were dropped",
+                    *(self.name, new, new + seen),
+                )
 
     def connection(self) -> Dict[str, Any]:
         """How the camera's connection is, where its source can tell."""

@@ -1,11 +1,13 @@
 """The run loop: frames in, events journalled, in order, on all cores.
 
-For each camera a capture thread decodes; a pool of workers runs the model on whole frames; the
-calling thread takes the outputs in the order of the frames: detections, pipeline, sinks, journal.
-Stages so overlap, and a pipeline still sees one frame after another.
+For each camera a capture thread decodes; a pool of workers runs the model on whole frames, whose
+turn `scheduling` decides; the calling thread takes the outputs in the order of the frames:
+detections, pipeline, sinks, journal. Stages so overlap, and a pipeline still sees one frame after
+another.
 """
 
 import contextlib
+import math
 import os
 import threading
 import time
@@ -13,7 +15,6 @@ from dataclasses import dataclass, replace
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Tuple
 
 from ..core import (
-    Detections,
     Event,
     Observation,
     Pipeline,
@@ -22,17 +23,18 @@ from ..core import (
     UsageError,
 )
 from .cameras import TINY, LoopCamera
+from .feeding import feed_frames, feed_observations
 from .journal import Journal
 from .progress import Progress
-from .second import Result, SecondModel, answered, observation_of
+from .second import SecondModel
 from .stats import CameraStats, RunStats, Stopwatch
 from .surroundings import asked_to_stop, one_opencv_thread
-from .workers import Crew
 
 SNAPSHOT_S = 1.0
 SCENE_FIRST_S = 30.0
 SCENE_S = 600.0
 TICK_S = 1.0
+BUDGET_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -45,11 +47,16 @@ class Stream:
         make_pipeline: Called once with the `(width, height)` of the source.
         every: Of how many frames the model looks at one; the others reach the pipeline without
             detections, see `Observation.detected`.
+        fps: Frames a second that are looked at, at an even pace; None for all.
+        priority: Weight of the camera against the others when the device cannot look at all
+            frames of live cameras, above 0.
     """
 
     source: Any
     make_pipeline: Callable[[Tuple[int, int]], Pipeline]
     every: int = 1
+    fps: Optional[float] = None
+    priority: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -112,6 +119,7 @@ def run_loop(
     stats: Optional[RunStats] = None,
     clock: Optional[Clock] = None,
     second: Optional[SecondModel] = None,
+    budget_s: Optional[float] = None,
 ) -> RunStats:
     """Run until the sources end, `stop` is set, or SIGINT or SIGTERM comes.
 
@@ -124,8 +132,11 @@ def run_loop(
         model: What gives detections: `preprocess(image) -> (tensor, transform)`,
             `infer(tensor) -> outputs` and `postprocess(outputs, transform) -> Detections`, or
             findings that have `detections`, see `core.Observation`; safe to call from several
-            threads; best loaded with one thread a call, as there are several workers. None for
-            sources that yield observations, or pipelines that look at the picture alone.
+            threads; best loaded with one thread a call, as there are several workers. Where
+            `infer` takes several tensors along a new first axis, its attribute `batch` says how
+            many: a fixed number, or None for any; it then gives arrays by name with the pictures
+            along their first axis. None for sources that yield observations, or pipelines that
+            look at the picture alone.
         journal: Where events go, or None.
         sinks: Called in order with each `Step`, before its events are journalled. Closing them
             is the caller's.
@@ -138,6 +149,9 @@ def run_loop(
             `runtime.pose.PoseModel`: from a picture and `(n, 4)` boxes in its pixels to a row a
             box. It runs in the workers, so it must be safe to call from several threads at once,
             and is best loaded with one thread a call.
+        budget_s: Seconds that a live frame may wait for its turn before a newer one of its camera
+            takes its place, and within which several are run together; 0.1 unless given. See
+            `runtime.scheduling`.
 
     Returns:
         How it went.
@@ -148,23 +162,31 @@ def run_loop(
     """
     stats = stats if stats is not None else RunStats()
     stop = stop or threading.Event()
-    loop = _Loop(journal, list(sinks), progress, stats, clock or Clock())
+    loop = Loop(journal, list(sinks), progress, stats, clock or Clock())
     for name, stream in streams.items():
         if isinstance(stream.every, bool) or int(stream.every) < 1:
             raise UsageError(
                 f"camera {name}: every must be a count", got=stream.every, expected="1 or more"
             )
+        for what in ("fps", "priority"):
+            value = getattr(stream, what)
+            if value is not None and not 0 < value < math.inf:
+                raise UsageError(f"camera {name}: {what}", got=value, expected="a number above 0")
+    budget_s = BUDGET_S if budget_s is None else budget_s
+    if not 0 < budget_s < math.inf:
+        raise UsageError("the latency budget", got=budget_s, expected="seconds above 0")
     began, cpu = time.perf_counter(), time.process_time()
     try:
         with asked_to_stop(stop), one_opencv_thread():
             loop.begin(streams)
             try:
                 if model is None:
-                    _observations(loop, stop, second)
+                    feed_observations(loop, stop, second)
                 else:
                     stats.workers = max(workers or default_workers(), 1)
-                    every = {name: int(stream.every) for name, stream in streams.items()}
-                    _frames(loop, model, stats.workers, stop, second, every)
+                    feed_frames(
+                        loop, streams, model, stats.workers, stop, second, budget_s, TICK_S / 2
+                    )
             except BaseException as error:
                 stats.ended = "error"
                 loop.end(error)
@@ -181,7 +203,7 @@ def run_loop(
     return stats
 
 
-class _Loop:
+class Loop:
     """The part that frames and recorded detections share: pipeline, sinks, journal, in order."""
 
     def __init__(
@@ -220,6 +242,7 @@ class _Loop:
                 stats.index, stats.resumed = saved.index, saved.index + 1
                 stats.frames = int(saved.stats.get("frames", 0))
                 stats.dropped = int(saved.stats.get("dropped", 0))
+                stats.skipped = int(saved.stats.get("skipped", 0))
                 stats.first = saved.stats.get("first")
                 if camera.live:
                     camera.offset = saved.index + 1  # its own numbers begin anew
@@ -325,6 +348,8 @@ class _Loop:
         counted = None
         if snapshot:
             counted = {"frames": stats.frames, "dropped": stats.dropped, "first": stats.first}
+            if camera.pace is not None:
+                counted["skipped"] = stats.skipped
         self.journal.write(
             camera.name, stats.index, stats.last or 0.0, events, state, counted, provisional
         )
@@ -362,6 +387,7 @@ class _Loop:
         camera.finished = camera.stats.ended = True
         camera.stats.warnings = list(getattr(camera.source, "warnings", ()))
         camera.stats.connection = camera.connection()
+        camera.tell_drops(self.clock.monotonic(), last=True)
         gap = camera.missing(self.clock.monotonic())
         events = camera.pipeline.finish()
         if gap is not None:
@@ -391,78 +417,3 @@ class _Loop:
         parts = [camera.fraction for camera in self.cameras.values()]
         known = [part for part in parts if part is not None]
         return sum(known) / len(known) if len(known) == len(parts) else None
-
-
-def _observations(loop: _Loop, stop: threading.Event, second: Optional[SecondModel]) -> None:
-    """Sources that need no model: one observation after another, cameras in turn by time."""
-    feeds = {name: iter(camera.source) for name, camera in loop.cameras.items()}
-    heads: Dict[str, Observation] = {}
-    while not stop.is_set():
-        for name in list(feeds):
-            if name in heads:
-                continue
-            camera = loop.cameras[name]
-            watch = Stopwatch()
-            item = next(feeds[name], None)
-            if item is None:
-                del feeds[name]
-                loop.finish(camera)
-                continue
-            camera.stats.add("decode", watch.lap())
-            heads[name] = observation_of(item, Detections.empty())
-        if not heads:
-            return
-        name = min(heads, key=lambda n: heads[n].timestamp) if len(heads) > 1 else next(iter(heads))
-        camera, given = loop.cameras[name], heads.pop(name)
-        if second is None:
-            given = loop.dated(camera, given)
-        else:
-            given = loop.ask(camera, given)
-            camera.ahead -= 1
-            watch = Stopwatch()
-            asked = given.regions
-            given = answered(given, second)
-            if given.regions is not asked:
-                camera.stats.add("second", watch.lap())
-        loop.step(camera, given)
-
-
-def _frames(
-    loop: _Loop,
-    model: Any,
-    workers: int,
-    stop: threading.Event,
-    second: Optional[SecondModel],
-    every: Mapping[str, int],
-) -> None:
-    """Frames through the model on all cores, and what came of them in order."""
-
-    def take(name: str, result: Result) -> None:
-        camera = loop.cameras[name]
-        camera.stats.add("decode", result.decode)
-        if result.observation.detected:
-            for stage in ("preprocess", "infer", "postprocess"):
-                camera.stats.add(stage, getattr(result, stage))
-        if result.second is not None:
-            camera.stats.add("second", result.second)
-        camera.stats.dropped = dropped[name] + crew.dropped(name)
-        if second is None:
-            loop.step(camera, loop.dated(camera, result.observation), result.captured)
-        else:
-            camera.ahead -= 1
-            loop.step(camera, result.observation, result.captured)
-
-    def ask(name: str, observation: Observation) -> Observation:
-        return loop.ask(loop.cameras[name], observation)
-
-    def hold(name: str) -> bool:
-        camera = loop.cameras[name]
-        return camera.hold and camera.ahead > 0
-
-    dropped = {name: camera.stats.dropped for name, camera in loop.cameras.items()}
-    sources = {name: camera.source for name, camera in loop.cameras.items()}
-    with Crew(sources, model, workers, stop, second, every) as crew:
-        for name in crew.work(take, loop.tick, TICK_S / 2, ask, hold):
-            camera = loop.cameras[name]
-            camera.stats.dropped = dropped[name] + crew.dropped(name)
-            loop.finish(camera)

@@ -112,6 +112,11 @@ class PoseDetector:
             for i, transform in enumerate(transforms)
         ]
 
+    @property
+    def batch(self) -> Optional[int]:
+        """How many pictures the graph takes a run, None for any number; see `run_loop`."""
+        return self._picture.shape[0]
+
     def close(self) -> None:
         """Let go of the model's memory."""
         self.backend.close()

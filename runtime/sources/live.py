@@ -11,7 +11,7 @@ import sys
 import time
 from collections import deque
 from dataclasses import dataclass
-from typing import Any, Deque, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Deque, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from ... import core
 from ...core import EdgelaneError, Frame, SourceError
@@ -107,6 +107,7 @@ class LiveSource(Source):
         self.uri, self.camera, self.warnings = mask(uri), camera, []
         self.fps = None
         self.dropped = self.reconnects = self.restarts = self.tries = 0
+        self._chosen: Optional[Callable[[float], bool]] = None
         self.absences: Deque[Absence] = deque(maxlen=50)
         # The capture gives up by itself, which tells why, before it is taken to hang.
         self._spec = {"timeout": 0.75 * patience.timeout, **spec}
@@ -162,6 +163,10 @@ class LiveSource(Source):
         if self._link is not None:
             with contextlib.suppress(OSError):
                 self._link.sendall(json.dumps({"size": self._size}).encode())
+
+    def choose(self, wanted: Callable[[float], bool]) -> None:
+        """Give only the frames whose timestamps are wanted; the others are not copied."""
+        self._chosen = wanted
 
     def not_before(self, timestamp: float) -> None:
         """Frames are later than this moment, which an earlier run has reached."""
@@ -394,6 +399,9 @@ class LiveSource(Source):
         self.dropped += max(skipped, 0)
         self._index = self._base + number + 1
         ring = self._ring
+        timestamp = round(self._timeline.unix(moment), 6)
+        if self._chosen is not None and not self._chosen(timestamp):
+            return None
         if ring is None or time.monotonic() - moment > STALE_S:
             self.dropped += 1
             return None
@@ -405,7 +413,6 @@ class LiveSource(Source):
         if self._ring is not ring or ring.size != size or not ring.intact(number, self._latest):
             self.dropped += 1
             return None
-        timestamp = round(self._timeline.unix(moment), 6)
         return Frame(image, timestamp, self.camera, self._base + number, moment)
 
     def _settle(self) -> None:

@@ -277,7 +277,7 @@ def test_a_file_that_was_stopped_half_way_is_gone_on_with_as_if_it_had_not(tmp_p
 
 
 def test_stop_ends_a_run_whose_camera_hangs(tmp_path, monkeypatch):
-    monkeypatch.setattr("edgelane.runtime.workers.GRACE_S", 0.2)
+    monkeypatch.setattr("edgelane.runtime.scheduling.crew.GRACE_S", 0.2)
     release = threading.Event()
 
     class Hanging(FakeSource):

@@ -23,11 +23,12 @@ TOP_KEYS = (
     "input",
     "second",
     "detect_every",
+    "latency_ms",
     "subscribe",
     "cameras",
     *SERVICE_KEYS,
 )
-CAMERA_KEYS = ("source", "reference_size")
+CAMERA_KEYS = ("source", "reference_size", "fps", "priority")
 DEFAULT_CAMERA = "camera"
 
 
@@ -41,6 +42,8 @@ class CameraConfig:
         reference_size: `(width, height)` in which shapes are drawn; None: the stream's own.
         settings: The keys that belong to the pipeline, unchecked. See `decode`.
         path: Where it stands in the file, for errors: `cameras.entrance` or empty.
+        fps: Frames a second that are looked at, at an even pace, or None for all.
+        priority: Its weight against the other cameras when the device cannot look at all frames.
     """
 
     name: str
@@ -48,6 +51,8 @@ class CameraConfig:
     reference_size: Optional[Tuple[float, float]]
     settings: Dict[str, Any] = field(default_factory=dict)
     path: str = ""
+    fps: Optional[float] = None
+    priority: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,8 @@ class Config:
         name: Of the file, without its ending; names the run's folder.
         second: Path of the model that looks at the regions which the pipeline asks for, or None.
         detect_every: Of how many frames the model looks at one.
+        latency_ms: Milliseconds that a live frame may wait for its turn before a newer one of its
+            camera takes its place, or None for what is usual; see `runtime.scheduling`.
         subscribe: By kind of event, or `*`, the `module:function` that is called with each.
         service: How the run is watched and whom it tells.
     """
@@ -83,6 +90,7 @@ class Config:
     name: str = "run"
     second: Optional[str] = None
     detect_every: int = 1
+    latency_ms: Optional[float] = None
     subscribe: Dict[str, Union[str, List[str]]] = field(default_factory=dict)
     service: Service = field(default_factory=Service)
 
@@ -187,6 +195,7 @@ def _check(data: Dict[str, Any], folder: Path, name: str) -> Config:
         name=name,
         second=decode(Optional[str], data.get("second"), "second"),
         detect_every=_count(data.get("detect_every", 1), "detect_every"),
+        latency_ms=_within(data.get("latency_ms"), "latency_ms", 1, 60_000, "milliseconds"),
         subscribe=decode(
             Dict[str, Union[str, List[str]]], data.get("subscribe") or {}, "subscribe"
         ),
@@ -202,12 +211,15 @@ def _camera(name: str, own: Dict, shared: Dict, path: str) -> CameraConfig:
         raise ConfigError(
             f"{prefix}reference_size", got=size, expected="[width, height] in pixels above 0"
         )
+    priority = _within(values.get("priority"), f"{prefix}priority", 0.01, 100, "")
     return CameraConfig(
         name=name,
         source=decode(Optional[str], values.get("source"), f"{prefix}source"),
         reference_size=None if size is None else (size[0], size[1]),
         settings={k: v for k, v in values.items() if k not in CAMERA_KEYS},
         path=path,
+        fps=_within(values.get("fps"), f"{prefix}fps", 0.001, 1000, "frames a second"),
+        priority=1.0 if priority is None else priority,
     )
 
 
@@ -215,6 +227,13 @@ def _share(value: Any, path: str) -> Optional[float]:
     number = decode(Optional[float], value, path)
     if number is not None and not 0.0 <= number <= 1.0:
         raise ConfigError(path, got=number, expected="a number from 0 to 1")
+    return number
+
+
+def _within(value: Any, path: str, least: float, most: float, unit: str) -> Optional[float]:
+    number = decode(Optional[float], value, path)
+    if number is not None and not least <= number <= most:
+        raise ConfigError(path, got=number, expected=f"{least:g} to {most:g} {unit}".strip())
     return number
 
 

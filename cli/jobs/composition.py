@@ -201,7 +201,10 @@ class _Job:
         self.subscribers = _subscribers(self.config)
         self.folder = Path(out) if out is not None else Path("runs") / self.config.name
         for key in ("second", "detect_every"):
-            if getattr(self.config, key) not in (None, 1) and not hasattr(self.pipeline, "regions"):
+            asks = hasattr(self.pipeline, "regions")
+            if key == "detect_every":
+                asks = asks and not getattr(self.pipeline, "every_frame", False)
+            if getattr(self.config, key) not in (None, 1) and not asks:
                 raise ConfigError(
                     f"{key}: the pipeline {self.config.pipeline!r} asks for no regions, and needs "
                     "the detector in every frame",
@@ -234,7 +237,13 @@ class _Job:
             if second is not None and hasattr(pipeline, "meet_second"):
                 pipeline.meet_second(second)
         streams = {
-            name: Stream(source, lambda _, name=name: made[name], self.config.detect_every)
+            name: Stream(
+                source,
+                lambda _, name=name: made[name],
+                self.config.detect_every,
+                self.config.cameras[name].fps,
+                self.config.cameras[name].priority,
+            )
             for name, source in sources.items()
         }
         journal = stack.enter_context(
@@ -246,7 +255,7 @@ class _Job:
         journal.set("shapes", shapes)
         journal.set("ended", None)
         stop = threading.Event()
-        stats = RunStats()
+        stats, latency_ms = RunStats(), self.config.latency_ms
         watching: List[Any] = []
         if watched is not None:
             watching = watch(
@@ -272,6 +281,7 @@ class _Job:
                 stop=stop,
                 stats=stats,
                 second=second,
+                budget_s=None if latency_ms is None else latency_ms / 1e3,
             )
         except BaseException:
             with contextlib.suppress(Exception):  # the first error is the one to tell
@@ -299,6 +309,8 @@ class _Job:
         more: Dict[str, Any] = {}
         if config.second is not None or config.detect_every != 1:
             more["second"] = [config.second, config.detect_every]
+        if any(camera.fps is not None for camera in config.cameras.values()):
+            more["fps"] = {name: camera.fps for name, camera in config.cameras.items()}
         return {
             "pipeline": config.pipeline,
             "settings": {n: msgspec.to_builtins(v) for n, v in self.settings.items()},

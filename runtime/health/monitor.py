@@ -260,6 +260,7 @@ class Monitor:
 
     def _look(self) -> None:
         self._vitals = look(self._folder, self._root)
+        self._cached = (-1e9, {})
         for change in self._heat.update(self._vitals):
             told = {
                 "hot": f"the machine is hot: {self._heat.hot}",
@@ -268,7 +269,7 @@ class Monitor:
                 "full speed": "the machine is at full speed again",
             }[change]
             begins = change in ("hot", "throttled")
-            (LOG.warning if begins else LOG.info)(told)
+            (LOG.warning if begins else LOG.info)("%s", told)
             what = "hot" if change in ("hot", "cool") else "throttled"
             self._tell(what, begins, told, "")
 
@@ -288,7 +289,7 @@ class Monitor:
         if abs(step) >= CLOCK_STEP_S:
             way = "forward" if step > 0 else "back"
             told = f"the clock of the machine was set {way} by {abs(step):.0f} s"
-            LOG.warning(told)
+            LOG.warning("%s", told)
             self._tell("clock", True, told, "")
 
     def _tell(self, what: str, begins: bool, text: str, camera: str) -> None:

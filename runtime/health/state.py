@@ -29,18 +29,27 @@ class Pace:
     Attributes:
         fps: Frames a second over the last ten seconds.
         dropped: Share of the frames of the last minute that were dropped, 0..1.
+        interval: Seconds from frame to frame while they came.
         recent: Latencies of the last minute.
     """
 
     def __init__(self) -> None:
         self.fps = 0.0
         self.dropped = 0.0
+        self.interval = 0.0
+        self._last: Tuple[int, Optional[float]] = (0, None)
         self.recent = Times()
         self._counts: Deque[Tuple[float, int, int]] = deque()
         self._latencies: Deque[Tuple[float, Times]] = deque()
 
     def sample(self, stats: CameraStats, now: float) -> None:
         """Look at the counters; about once a second."""
+        before, heard = self._last
+        if stats.frames != before and stats.heard is not None:
+            if heard is not None and stats.frames > before:
+                passed = (stats.heard - heard) / (stats.frames - before)
+                self.interval += (passed - self.interval) * (0.2 if self.interval else 1.0)
+            self._last = stats.frames, stats.heard
         counts = self._counts
         counts.append((now, stats.frames, stats.dropped))
         while len(counts) > 2 and now - counts[1][0] >= RECENT_S:
@@ -75,7 +84,6 @@ def camera_told(
         running_s: Seconds since the run began.
     """
     age = None if stats.heard is None else max(now - stats.heard, 0.0)
-    interval = 1.0 / pace.fps if pace.fps > 0 else 0.0
     state = "ok"
     if stats.ended:
         state = "ended"
@@ -84,7 +92,7 @@ def camera_told(
         lost = connection.get("connected") is False and silent > GAP_S
         if age is None and silent <= STARTING_S:
             state = "starting"
-        elif lost or silent > max(GAP_S, 4 * interval):
+        elif lost or silent > max(GAP_S, 4 * pace.interval):
             state = "away"
     elif age is None:
         state = "starting"

@@ -25,8 +25,9 @@ from typing import Any, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 import msgspec
 import numpy as np
 
-from ..core import ConfigError, DataError, Event, Observation, Tracks
+from ..core import ConfigError, DataError, Event, Observation, Regions, Tracks
 from . import state as states
+from .attributes import Attributes, AttributeSettings, tally_crossings
 from .events import EventMaker, class_name, seconds
 from .following import Following
 from .geometry import Line, Polygon, foot_points
@@ -39,7 +40,7 @@ from .trajectories import Trajectories, Trajectory
 from .visitors import VisitorCounter, VisitorSettings
 from .zones import Change, Entry, ZoneMonitor, ZoneSettings
 
-VERSION = 1
+VERSION = 2
 """Of the state; one written by another version is refused."""
 
 
@@ -66,6 +67,7 @@ class CountingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         lines: Lines by name.
         zones: Zones by name.
         tracker: How detections become tracks.
+        attributes: How a second model, where there is one, looks at tracks.
         crossing: What counts as crossing a line.
         visit: What counts as being in a zone.
         visitor: What counts as a unique visitor.
@@ -79,6 +81,7 @@ class CountingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lines: Dict[str, LineShape] = {}
     zones: Dict[str, ZoneShape] = {}
     tracker: TrackerSettings = msgspec.field(default_factory=TrackerSettings)
+    attributes: AttributeSettings = msgspec.field(default_factory=AttributeSettings)
     crossing: LineSettings = msgspec.field(default_factory=LineSettings)
     visit: ZoneSettings = msgspec.field(default_factory=ZoneSettings)
     visitor: VisitorSettings = msgspec.field(default_factory=VisitorSettings)
@@ -111,7 +114,8 @@ class Counting:
     - `visitor`: track, class; someone new was genuinely seen
     - `track`: track, class, first, last, visitor (it was told as one), entered (it crossed a line
       inwards or was in a zone), path `[[t, x, y], …]`, and follows where it is the same person as
-      an earlier track that had broken; told when the track has ended
+      an earlier track that had broken; told when the track has ended. Where the run has a
+      classifier as its second model, `attribute` is what it said, see `Attributes.of`
     - `occupancy`: start, duration_s, scene and zones by name, each with mean and max
     - `heatmap`: start, duration_s, size, grid `[columns, rows]`, cells, seconds; these add up
 
@@ -126,6 +130,9 @@ class Counting:
     """
 
     Settings = CountingSettings
+    second_task = "classify"
+    every_frame = True
+    """The detector is needed in each; a second model may look at what it found."""
 
     def __init__(
         self, camera: str, settings: CountingSettings, size: Tuple[int, int], classes: Sequence[str]
@@ -141,6 +148,8 @@ class Counting:
             zones[name] = _shape(f"zones.{name}", Polygon, zone.polygon)
         self._events = EventMaker(camera)
         self._following = Following(settings.tracker)
+        self._attributes = Attributes(settings.attributes, self._following)
+        self._tracks: Optional[Tracks] = None
         self._lines = LineCounter(lines, settings.crossing)
         self._zones = ZoneMonitor(zones, settings.visit, self._size)
         self._visitors = VisitorCounter(settings.visitor, self._size)
@@ -152,6 +161,7 @@ class Counting:
         self._parts: Dict[str, Any] = {
             "events": self._events,
             "following": self._following,
+            "attributes": self._attributes,
             "lines": self._lines,
             "zones": self._zones,
             "visitors": self._visitors,
@@ -174,17 +184,23 @@ class Counting:
         zones = {k: ZoneShape([scaled(p) for p in v.polygon]) for k, v in settings.zones.items()}
         return msgspec.structs.replace(settings, lines=lines, zones=zones)
 
+    def meet_second(self, model: Any) -> None:
+        """Take note of the classifier that looks at tracks."""
+        self._attributes.meet(model)
+
+    def regions(self, observation: Observation) -> Regions:
+        """The boxes of the tracks that a classifier is to look at."""
+        return self._attributes.regions(observation, _time(observation))
+
     def process(self, observation: Observation) -> List[Event]:
         """Events that this observation brings.
 
         Raises:
             DataError: The time is not finite, or rows with and without track ids are mixed.
         """
-        if not math.isfinite(observation.timestamp):
-            raise DataError("an observation has no time", got=observation.timestamp)
-        now = self._now = max(float(observation.timestamp), self._now)
+        now = self._now = max(_time(observation), self._now)
         self._events.at(now)
-        tracks = self._following.update(observation.detections, now)
+        tracks = self._tracks = self._attributes.take(observation, now)
         # Ids that were given are the truth; two of them are two people.
         self._visitors.stitch = not self._following.given
         told: List[Event] = []
@@ -200,6 +216,8 @@ class Counting:
             told.append(self._track(trajectory, follows.get(trajectory.track_id, 0)))
         if self._entered and len(tracks.ended):
             self._entered.difference_update(tracks.ended.tolist())
+        for track_id in tracks.ended.tolist():
+            self._attributes.drop(track_id)
         sure = tracks.confirmed
         scene = int(np.count_nonzero(sure))
         for bucket in self._occupancy.update(now, scene, self._zones.presence(now)):
@@ -238,7 +256,13 @@ class Counting:
 
     def tracks(self) -> Optional[Tracks]:
         """The tracks of the last observation; None before the first."""
-        return self._following.tracks
+        return self._tracks
+
+    def attributes(self) -> Dict[int, List[str]]:
+        """For overlays: what is certain of each track of the last observation."""
+        tracks = self._tracks
+        ids = [] if tracks is None else tracks.track_id.tolist()
+        return {track: self._attributes.words(track) for track in ids}
 
     def snapshot(self) -> bytes:
         """The whole state, for `restore` after a restart."""
@@ -267,8 +291,11 @@ class Counting:
         self._entered = set(data["entered"])
 
     def summarise(self, events: Iterable[Event]) -> Dict[str, Any]:
-        """Lines, zones, visitors and occupancy; see `summary.summarise_counting`."""
-        return summarise_counting(list(self.settings.lines), list(self.settings.zones), events)
+        """Lines, zones, visitors and occupancy, see `summary.summarise_counting`; with a second
+        model also `attributes`, visitors and crossings by what it said."""
+        told = list(events)
+        counts = summarise_counting(list(self.settings.lines), list(self.settings.zones), told)
+        return {**counts, **tally_crossings(told)}
 
     def _name(self, class_id: int) -> str:
         return class_name(self._classes, class_id)
@@ -317,6 +344,9 @@ class Counting:
         }
         if follows:
             payload["follows"] = follows  # the same person, whose track had broken
+        attribute = self._attributes.of(trajectory.track_id)
+        if attribute is not None:
+            payload["attribute"] = attribute
         return self._events.make("track", payload)
 
     def _bucket(self, bucket: Bucket) -> Event:
@@ -341,6 +371,12 @@ class Counting:
             "seconds": part.seconds,
         }
         return self._events.make("heatmap", payload)
+
+
+def _time(observation: Observation) -> float:
+    if not math.isfinite(observation.timestamp):
+        raise DataError("an observation has no time", got=observation.timestamp)
+    return float(observation.timestamp)
 
 
 def _shape(path: str, kind: Any, *points: Any) -> Any:

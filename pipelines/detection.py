@@ -7,14 +7,15 @@ from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 import msgspec
 import numpy as np
 
-from ..core import DataError, Event, Observation, Tracks
+from ..core import DataError, Event, Observation, Regions, Tracks
 from . import state as states
+from .attributes import Attributes, AttributeSettings, tally
 from .events import EventMaker, class_name, seconds
 from .following import Following
 from .table import TrackTable
 from .tracking import TrackerSettings
 
-VERSION = 1
+VERSION = 2
 """Of the state; one written by another version is refused."""
 
 
@@ -23,9 +24,11 @@ class DetectionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
 
     Attributes:
         tracker: How detections become tracks.
+        attributes: How a second model, where there is one, looks at objects.
     """
 
     tracker: TrackerSettings = msgspec.field(default_factory=TrackerSettings)
+    attributes: AttributeSettings = msgspec.field(default_factory=AttributeSettings)
 
 
 class Detection:
@@ -34,7 +37,8 @@ class Detection:
     Each confirmed track brings one event `object` when it ends: `{"track", "class", "first",
     "last", "score", "box"}` with the times of the first and last sighting in seconds of the frame
     clock, the best score, and the box `[left, top, right, bottom]` in pixels of the sighting that
-    had it.
+    had it. Where the run has a classifier as its second model, `attribute` is added: what it said
+    of the object, see `Attributes.of`.
 
     Args:
         camera: Name of the camera.
@@ -44,6 +48,9 @@ class Detection:
     """
 
     Settings = DetectionSettings
+    second_task = "classify"
+    every_frame = True
+    """The detector is needed in each; a second model may look at what it found."""
 
     def __init__(
         self,
@@ -56,6 +63,8 @@ class Detection:
         self._classes = list(classes)
         self._events = EventMaker(camera)
         self._following = Following(settings.tracker)
+        self._attributes = Attributes(settings.attributes, self._following)
+        self._tracks: Optional[Tracks] = None
         self._table = TrackTable(
             first=(np.float64, (), float("nan")),
             last=(np.float64, (), float("nan")),
@@ -73,17 +82,23 @@ class Detection:
         """The same settings in a picture of another size: there is nothing in pixels."""
         return settings
 
+    def meet_second(self, model: Any) -> None:
+        """Take note of the classifier that looks at objects."""
+        self._attributes.meet(model)
+
+    def regions(self, observation: Observation) -> Regions:
+        """The boxes of the objects that a classifier is to look at."""
+        return self._attributes.regions(observation, _time(observation))
+
     def process(self, observation: Observation) -> List[Event]:
         """Events of the objects that have gone.
 
         Raises:
             DataError: The time is not finite, or rows with and without track ids are mixed.
         """
-        if not math.isfinite(observation.timestamp):
-            raise DataError("an observation has no time", got=observation.timestamp)
-        now = self._now = max(float(observation.timestamp), self._now)
+        now = self._now = max(_time(observation), self._now)
         self._events.at(now)
-        tracks = self._following.update(observation.detections, now)
+        tracks = self._tracks = self._attributes.take(observation, now)
         seen = np.flatnonzero(tracks.observed)
         if len(seen):
             self._sight(tracks, seen, now)
@@ -99,7 +114,13 @@ class Detection:
 
     def tracks(self) -> Optional[Tracks]:
         """The tracks of the last observation; None before the first."""
-        return self._following.tracks
+        return self._tracks
+
+    def attributes(self) -> Dict[int, List[str]]:
+        """For overlays: what is certain of each track of the last observation."""
+        tracks = self._tracks
+        ids = [] if tracks is None else tracks.track_id.tolist()
+        return {track: self._attributes.words(track) for track in ids}
 
     def snapshot(self) -> bytes:
         """The whole state, for `restore` after a restart."""
@@ -110,6 +131,7 @@ class Detection:
                 "now": self._now,
                 "events": self._events.state(),
                 "following": self._following.state(),
+                "attributes": self._attributes.state(),
                 "table": self._table.state(),
             }
         )
@@ -123,17 +145,25 @@ class Detection:
         data = states.decode_own(state, "detection", self._fingerprint)
         self._events.load_state(data["events"])
         self._following.load_state(data["following"])
+        self._attributes.load_state(data["attributes"])
         self._table.load_state(data["table"])
         self._now = data["now"]
 
     def summarise(self, events: Iterable[Event]) -> Dict[str, Any]:
-        """`objects`: how many of each class, those that were seen, by name."""
+        """`objects`: how many of each class, those that were seen, by name; with a second model
+        also `attributes`, how many had each."""
         counts: Dict[str, int] = {}
+        told = []
         for event in events:
             if event.kind == "object":
                 name = event.payload["class"]
                 counts[name] = counts.get(name, 0) + 1
-        return {"objects": dict(sorted(counts.items()))}
+                told.append(event.payload.get("attribute"))
+        attributes = tally(told)
+        return {
+            "objects": dict(sorted(counts.items())),
+            **({"attributes": attributes} if attributes else {}),
+        }
 
     def _sight(self, tracks: Tracks, seen: np.ndarray, now: float) -> None:
         table = self._table
@@ -164,6 +194,16 @@ class Detection:
                     "score": round(float(table["score"][row]), 3),
                     "box": [round(v, 1) for v in table["box"][row].tolist()],
                 }
+                attribute = self._attributes.of(track_id)
+                if attribute is not None:
+                    payload["attribute"] = attribute
                 told.append(self._events.make("object", payload))
             table.drop(track_id)
+            self._attributes.drop(track_id)
         return told
+
+
+def _time(observation: Observation) -> float:
+    if not math.isfinite(observation.timestamp):
+        raise DataError("an observation has no time", got=observation.timestamp)
+    return float(observation.timestamp)

@@ -123,6 +123,7 @@ def draw_tracks(
     image: np.ndarray,
     tracks: Tracks,
     trails: Optional[Mapping[int, Sequence[Point]]] = None,
+    words: Optional[Mapping[int, Sequence[str]]] = None,
 ) -> np.ndarray:
     """Draw confirmed tracks with their ids; thin where a track is predicted.
 
@@ -130,6 +131,7 @@ def draw_tracks(
         image: `(h, w, 3)` uint8 BGR, drawn upon.
         tracks: In pixels of the image.
         trails: Foot points by track id, oldest first.
+        words: What is to be said of each beside its id.
 
     Returns:
         The image.
@@ -147,7 +149,8 @@ def draw_tracks(
     for row in rows:
         track = int(tracks.track_id[row])
         at = (float(tracks.xyxy[row, 0]), float(tracks.xyxy[row, 1]))
-        pen.tag(str(track), at, PALETTE[track % len(PALETTE)])
+        text = " ".join([str(track), *(words or {}).get(track, ())])
+        pen.tag(text, at, PALETTE[track % len(PALETTE)])
     return image
 
 
@@ -191,6 +194,46 @@ def draw_poses(
             pen.cv2.circle(image, centre, radius + 12, INK, -1, pen.cv2.LINE_AA, 4)
             paint = light if k in left else colour
             pen.cv2.circle(image, centre, radius, paint, -1, pen.cv2.LINE_AA, 4)
+    return image
+
+
+def draw_map(image: np.ndarray, seen: np.ndarray, alpha: float = 0.55) -> np.ndarray:
+    """Lay a class-activation map over a picture: the stronger, the warmer and the less see-through.
+
+    Args:
+        image: `(h, w, 3)` uint8 BGR, drawn upon.
+        seen: `(h, w)` of 0..1.
+        alpha: How much of the strongest place is covered.
+
+    Returns:
+        The image.
+    """
+    cv2: Any = load_cv2()
+    shares = np.clip(np.nan_to_num(seen), 0, 1)
+    warm = cv2.applyColorMap((shares * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
+    cover = (alpha * shares)[:, :, None]
+    image[...] = (image * (1 - cover) + warm * cover).astype(np.uint8)
+    return image
+
+
+def draw_classes(image: np.ndarray, seen: Mapping[str, Mapping[str, Any]]) -> np.ndarray:
+    """Draw the class of a picture, or of its parts: light where it is not certain.
+
+    Args:
+        image: `(h, w, 3)` uint8 BGR, drawn upon.
+        seen: As `Classification.seen` gives it.
+
+    Returns:
+        The image.
+    """
+    pen = _Pen(image)
+    for number, (part, told) in enumerate(seen.items()):
+        colour = PALETTE[number % len(PALETTE)] if told["certain"] else WHITE
+        text = f"{told['class']} {told['score']:.2f}"
+        if part:
+            _box(pen, np.asarray(told["box"]), colour, bool(told["certain"]))
+            text = f"{part}: {text}"
+        pen.tag(text, (told["box"][0], told["box"][1]), colour, (0.0, 0.0))
     return image
 
 
@@ -245,7 +288,8 @@ class Overlay:
     """Draws what a pipeline sees: shapes with live counts, tracks with trails, the time.
 
     Counts come from the events `crossing` (`line`, `direction`), `entry` and `visit` (`zone`).
-    Where the pipeline tells poses, skeletons are drawn, and what its rules have found of each.
+    Where the pipeline tells poses, skeletons are drawn, and what its rules have found of each;
+    where it tells classes, these, and where they were seen if the model says so.
 
     Args:
         classes: Names by class id.
@@ -308,6 +352,9 @@ class Overlay:
         if observation is None or observation.image is None:
             return None
         image = observation.image.copy()
+        seen = getattr(observation.findings, "map", None)
+        if seen is not None:
+            draw_map(image, seen)
         for name, polygon in self.zones.items():
             counts = f"{name}  {self.inside.get(name, 0)} now  {self.entries.get(name, 0)} in all"
             if hasattr(step.pipeline, "poses"):
@@ -316,9 +363,14 @@ class Overlay:
         if step.tracks is not None:
             self._follow(step.tracks, observation.timestamp)
             trails = {k: [(x, y) for _, x, y in v] for k, v in self._trails.items()}
-            draw_tracks(image, step.tracks, trails)
+            tell_words: Any = getattr(step.pipeline, "attributes", None)
+            words = tell_words() if callable(tell_words) else None
+            draw_tracks(image, step.tracks, trails, words)
         else:
             draw_detections(image, observation.detections, self.classes)
+        tell_classes: Any = getattr(step.pipeline, "seen", None)
+        if callable(tell_classes):
+            draw_classes(image, tell_classes())
         tell_poses = getattr(step.pipeline, "poses", None)
         poses = None if tell_poses is None else tell_poses()
         if poses is not None:

@@ -48,7 +48,10 @@ def test_poses_of_a_video(data, tmp_path, capsys):
 @pytest.mark.parametrize(
     "text, message",
     [
-        ("pipeline: counting\nsecond: a.onnx\n", "second: the pipeline 'counting' asks for no"),
+        (
+            "pipeline: classification\nsecond: a.onnx\n",
+            "second means nothing to a classification",
+        ),
         ("pipeline: counting\ndetect_every: 3\n", "detect_every: the pipeline 'counting'"),
         ("pipeline: pose\ndetect_every: 0\n", "detect_every: got 0, expected 1 or more"),
         ("pipeline: pose\nsmoothing: {cutof: 1}\n", "Did you mean 'cutoff'"),

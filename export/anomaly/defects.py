@@ -1,0 +1,291 @@
+"""Made-up defects on good parts: what a method is taught with, or tried on, before any real one.
+
+Spots, cracks, chips at the border, patches of other parts (CutPaste, Li et al. 2021; NSA, Schlüter
+et al. 2022), regions whose texture or brightness is another (DRAEM, Zavrtanik et al. 2021).
+"""
+
+from typing import Callable, List, Tuple
+
+import numpy as np
+
+from ...runtime.sources.base import load_cv2
+
+KINDS = ("spot", "crack", "chip", "patch", "texture", "shade", "scratch")
+
+
+def make_defect(
+    image: np.ndarray,
+    other: np.ndarray,
+    inside: np.ndarray,
+    random: np.random.Generator,
+    kind: str = "",
+) -> Tuple[np.ndarray, np.ndarray]:
+    """A good picture with one defect.
+
+    Args:
+        image: `(h, w, 3)` uint8 of a good part.
+        other: `(h, w, 3)` uint8 of another one, from which patches are taken.
+        inside: `(h, w)` bool, where the part's picture is, as against padding.
+        random: Where chance comes from.
+        kind: One of `KINDS`; drawn where it is empty.
+
+    Returns:
+        The picture, `(h, w, 3)` uint8, and where it was changed to be seen, `(h, w)` bool. The
+        place is empty where the change cannot be told from the part's own noise.
+    """
+    kind = kind or KINDS[int(random.integers(len(KINDS)))]
+    base = image.astype(np.float32)
+    cover = _COVERS[kind](inside, random)
+    cover = cover * inside
+    changed = base + cover[..., None] * (_CHANGES[kind](base, other, cover, random) - base)
+    noise = _noise(base, inside)
+    result = np.clip(np.rint(changed), 0, 255).astype(np.uint8)
+    gap = np.abs(result.astype(np.float32) - base).max(axis=2)
+    cv2 = load_cv2()
+    seen = (cover > 0.3) & (cv2.blur(gap, (5, 5)) > np.maximum(2.0 * noise, 2.0))
+    if kind in ("patch", "texture") and seen.any():
+        seen = cv2.morphologyEx(seen.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((9, 9), np.uint8))
+        seen = (seen > 0) & (cover > 0.3)
+    if seen.sum() < 6:
+        return image, np.zeros(inside.shape, bool)
+    return result, seen
+
+
+def _noise(base: np.ndarray, inside: np.ndarray) -> float:
+    """Typical size of the finest detail, grey levels."""
+    grey = base.mean(axis=2)
+    gap = np.abs(grey[1:, 1:] - grey[:-1, :-1])[inside[1:, 1:]]
+    return float(np.median(gap)) if gap.size else 0.0
+
+
+def _centre(inside: np.ndarray, random: np.random.Generator) -> Tuple[float, float]:
+    ys, xs = np.nonzero(inside[::4, ::4])
+    at = int(random.integers(len(ys)))
+    return float(4 * xs[at]), float(4 * ys[at])
+
+
+def _soft(cover: np.ndarray, random: np.random.Generator, most: float = 1.5) -> np.ndarray:
+    sigma = float(random.uniform(0.4, most))
+    return load_cv2().GaussianBlur(cover.astype(np.float32), (0, 0), sigma)
+
+
+def _blob(
+    shape: Tuple[int, int],
+    centre: Tuple[float, float],
+    radius: float,
+    random: np.random.Generator,
+    stretch: float = 2.0,
+) -> np.ndarray:
+    """A round shape with a wavy edge, 0 or 1."""
+    cv2 = load_cv2()
+    angle = np.linspace(0, 2 * np.pi, 48, endpoint=False)
+    wave = np.ones_like(angle)
+    for order in range(2, 6):
+        wave += random.normal(0, 0.35 / order) * np.cos(order * angle + random.uniform(0, 6.3))
+    ratio = np.exp(random.uniform(-0.5, 0.5) * np.log(stretch) * 2)
+    x, y = np.cos(angle) * wave * radius * ratio**0.5, np.sin(angle) * wave * radius / ratio**0.5
+    turn = random.uniform(0, np.pi)
+    points = np.stack(
+        (
+            centre[0] + x * np.cos(turn) - y * np.sin(turn),
+            centre[1] + x * np.sin(turn) + y * np.cos(turn),
+        ),
+        axis=1,
+    )
+    cover = np.zeros(shape, np.uint8)
+    cv2.fillPoly(cover, [np.rint(points * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
+    return cover.astype(np.float32) / 255
+
+
+def _size(inside: np.ndarray, random: np.random.Generator, low: float, high: float) -> float:
+    """A length between two shares of the part's size, small ones as likely as large ones."""
+    whole = float(np.sqrt(inside.sum()))
+    return max(whole * float(np.exp(random.uniform(np.log(low), np.log(high)))), 1.2)
+
+
+def _cover_spot(inside: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    cover = np.zeros(inside.shape, np.float32)
+    for _ in range(1 + int(random.random() < 0.2)):
+        radius = _size(inside, random, 0.006, 0.04)
+        cover = np.maximum(cover, _blob(inside.shape, _centre(inside, random), radius, random))
+    return _soft(cover, random)
+
+
+def _line(inside: np.ndarray, random: np.random.Generator, straight: float) -> np.ndarray:
+    cv2 = load_cv2()
+    x, y = _centre(inside, random)
+    heading = random.uniform(0, 2 * np.pi)
+    if random.random() < 0.4:  # along the picture's axes, as working directions mostly are
+        heading = np.round(heading / (np.pi / 2)) * np.pi / 2 + random.normal(0, 0.1)
+    length, step = _size(inside, random, 0.05, 0.5), 4.0
+    points = [(x, y)]
+    for _ in range(max(int(length / step), 2)):
+        heading += random.normal(0, straight)
+        x, y = x + step * np.cos(heading), y + step * np.sin(heading)
+        points.append((x, y))
+    cover = np.zeros(inside.shape, np.uint8)
+    path = np.rint(np.array(points) * 16).astype(np.int32)
+    thickness = int(random.integers(1, 4))
+    cut = 0
+    while cut < len(path) - 1:  # thickness changes along the way
+        end = min(cut + int(random.integers(2, 8)), len(path) - 1)
+        thick = max(thickness + int(random.integers(-1, 2)), 1)
+        cv2.polylines(cover, [path[cut : end + 1]], False, 255, thick, cv2.LINE_AA, 4)
+        cut = end
+    return _soft(cover.astype(np.float32) / 255, random, 0.9)
+
+
+def _cover_crack(inside: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    return _line(inside, random, 0.35)
+
+
+def _cover_scratch(inside: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    return _line(inside, random, 0.03)
+
+
+def _cover_chip(inside: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    ys, xs = np.nonzero(inside)
+    left, right, top, bottom = xs.min(), xs.max(), ys.min(), ys.max()
+    along = random.uniform(0, 1)
+    x, y = left + along * (right - left), top + along * (bottom - top)
+    centre = [(x, top), (x, bottom), (left, y), (right, y)][int(random.integers(4))]
+    radius = _size(inside, random, 0.015, 0.09)
+    return _soft(_blob(inside.shape, centre, radius, random, 3.0), random)
+
+
+def _cover_patch(inside: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    radius = _size(inside, random, 0.02, 0.16)
+    return _soft(_blob(inside.shape, _centre(inside, random), radius, random, 3.0), random)
+
+
+def _cover_region(inside: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    if random.random() < 0.3:  # everything on one side of a line
+        height, width = inside.shape
+        x, y = _centre(inside, random)
+        turn = np.round(random.uniform(0, 4)) * np.pi / 2 + random.normal(0, 0.15)
+        rows, columns = np.mgrid[0:height, 0:width]
+        depth = (columns - x) * np.cos(turn) + (rows - y) * np.sin(turn)
+        cover = (depth > 0).astype(np.float32)
+        if cover[inside].mean() > 0.5:
+            cover = 1 - cover
+        return _soft(cover, random, 4.0)
+    radius = _size(inside, random, 0.06, 0.3)
+    return _soft(_blob(inside.shape, _centre(inside, random), radius, random, 3.0), random, 6.0)
+
+
+def _tone(base: np.ndarray, cover: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """A value for what is darker or brighter than its surroundings, darker mostly."""
+    weight = float(cover.sum()) + 1e-6
+    local = (base * cover[..., None]).sum(axis=(0, 1)) / weight
+    if random.random() < 0.75:
+        return local * random.uniform(0.1, 0.8)
+    return local + (255 - local) * random.uniform(0.15, 0.7)
+
+
+def _change_tone(
+    base: np.ndarray, other: np.ndarray, cover: np.ndarray, random: np.random.Generator
+) -> np.ndarray:
+    tone = np.broadcast_to(_tone(base, cover, random), base.shape)
+    kept = random.uniform(0.0, 0.6)  # of the part's own texture
+    local = load_cv2().GaussianBlur(base, (0, 0), 6.0)
+    noise = random.normal(0, random.uniform(0, 4), base.shape[:2])[..., None]
+    return tone + kept * (base - local) + noise
+
+
+def _change_patch(
+    base: np.ndarray, other: np.ndarray, cover: np.ndarray, random: np.random.Generator
+) -> np.ndarray:
+    cv2 = load_cv2()
+    source = other if random.random() < 0.5 else base
+    height, width = base.shape[:2]
+    zoom = np.exp(random.uniform(-0.5, 0.5))
+    turn = random.uniform(-180, 180) if random.random() < 0.7 else 90.0 * random.integers(4)
+    ys, xs = np.nonzero(cover > 0.3)
+    middle = (float(xs.mean()), float(ys.mean())) if len(xs) else (width / 2, height / 2)
+    warp = cv2.getRotationMatrix2D(middle, float(turn), float(zoom))
+    warp[:, 2] += random.uniform(-0.4, 0.4, 2) * (width, height)
+    moved = cv2.warpAffine(
+        source.astype(np.float32), warp, (width, height), borderMode=cv2.BORDER_REFLECT
+    )
+    # Laid into the brightness that is there, fully or not: otherwise light alone would tell.
+    fit = random.uniform(0.3, 1.0)
+    weight = cover[..., None] / (cover.sum() + 1e-6)
+    here, there = (base * weight).sum(axis=(0, 1)), (moved * weight).sum(axis=(0, 1))
+    return moved * (here / np.maximum(there, 4)) ** fit
+
+
+def _change_texture(
+    base: np.ndarray, other: np.ndarray, cover: np.ndarray, random: np.random.Generator
+) -> np.ndarray:
+    cv2 = load_cv2()
+    local = cv2.GaussianBlur(base, (0, 0), float(random.uniform(2, 8)))
+    detail = base - local
+    if random.random() < 0.5:
+        gain = random.uniform(1.6, 3.5)
+    else:
+        gain = random.uniform(0.0, 0.45)
+    light = 1 + random.normal(0, 0.12)
+    return local * light + gain * detail
+
+
+def _change_shade(
+    base: np.ndarray, other: np.ndarray, cover: np.ndarray, random: np.random.Generator
+) -> np.ndarray:
+    light = random.uniform(1.2, 1.7) if random.random() < 0.6 else random.uniform(0.5, 0.83)
+    return base * light
+
+
+Cover = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+Change = Callable[[np.ndarray, np.ndarray, np.ndarray, np.random.Generator], np.ndarray]
+
+_COVERS = {
+    "spot": _cover_spot,
+    "crack": _cover_crack,
+    "chip": _cover_chip,
+    "patch": _cover_patch,
+    "texture": _cover_region,
+    "shade": _cover_region,
+    "scratch": _cover_scratch,
+}
+_CHANGES = {
+    "spot": _change_tone,
+    "crack": _change_tone,
+    "chip": _change_tone,
+    "patch": _change_patch,
+    "texture": _change_texture,
+    "shade": _change_shade,
+    "scratch": _change_tone,
+}
+
+
+def defects_for(
+    images: List[np.ndarray],
+    insides: List[np.ndarray],
+    random: np.random.Generator,
+    each: int = 1,
+) -> Tuple[List[np.ndarray], List[np.ndarray], List[int], List[str]]:
+    """Made-up defects on every picture.
+
+    Args:
+        images: `(h, w, 3)` uint8 of good parts.
+        insides: `(h, w)` bool, where each picture is, as against padding.
+        random: Where chance comes from.
+        each: Defects a picture, each on a copy of its own.
+
+    Returns:
+        Pictures, masks `(h, w)` bool, the good picture each was made from, and the kinds.
+    """
+    pictures, masks, sources, kinds = [], [], [], []
+    for index, (image, inside) in enumerate(zip(images, insides)):
+        for turn in range(each):
+            for _ in range(8):
+                kind = KINDS[(index * each + turn) % len(KINDS)]
+                other = images[int(random.integers(len(images)))]
+                picture, mask = make_defect(image, other, inside, random, kind)
+                if mask.any():
+                    pictures.append(picture)
+                    masks.append(mask)
+                    sources.append(index)
+                    kinds.append(kind)
+                    break
+    return pictures, masks, sources, kinds

@@ -1,0 +1,301 @@
+"""A model of good parts, learnt from their pictures: candidates tried, the best one kept."""
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+
+from ...core import DataError, ModelCard, ModelError, UsageError, did_you_mean
+from ...runtime.files import write_whole
+from .calibrate import check_false_reject, threshold
+from .features import STRIDE
+from .methods import Method
+from .parts import (
+    LEAST,
+    Parts,
+    Picture,
+    check_alike,
+    choose_input,
+    hash_of,
+    placed,
+    read_masks,
+    read_parts,
+)
+from .tape import Tape
+from .trial import LOW, Held, Outcome, Workbench, coloured, compare, top_means
+
+CANDIDATES = ("statistics", "discriminator", "ensemble")
+PARITY = 1e-4
+"""Largest difference between the reference and onnxruntime, in units of the threshold."""
+
+Progress = Callable[[float, str], None]
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """A learnt model and how it came about.
+
+    Attributes:
+        onnx: The `ModelProto`, its card inside: `image` `(1, h, w, 3)` uint8 BGR in, `score`
+            `(1,)` and `map` `(1, h, w)` out, 1.0 being the threshold in both.
+        card: The card.
+        report: `chosen`, `candidates` with how well each told good from bad on parts that it had
+            not learnt from, `threshold` and what it rests on, `parity`, `warnings`, and counts;
+            fit for JSON.
+        scores: `(n,)` score of each good part by a model that had not learnt from it.
+        bad_scores: `(b,)` the same of the defective parts.
+    """
+
+    onnx: Any
+    card: ModelCard
+    report: Dict[str, Any]
+    scores: np.ndarray
+    bad_scores: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
+
+    def save(self, path: Any) -> None:
+        """Write the ONNX, whole or not at all.
+
+        Raises:
+            StorageError: The folder cannot be written or the disk is full.
+        """
+        write_whole(Path(path), self.onnx.SerializeToString())
+
+
+def learn(
+    good: Sequence[Picture],
+    *,
+    size: Optional[Tuple[int, int]] = None,
+    bad: Optional[Sequence[Picture]] = None,
+    masks: Optional[Sequence[Any]] = None,
+    seed: int = 0,
+    minutes: float = 5.0,
+    false_reject: float = 0.01,
+    candidates: Optional[Sequence[str]] = None,
+    progress: Optional[Progress] = None,
+) -> Learnt:
+    """Learn what good parts look like, from scratch.
+
+    Candidates are judged by cross-validation: each good part is scored by a model that has not
+    seen it, against made-up defects on parts that the model has not seen either, and against the
+    known defective parts where there are some.
+
+    Args:
+        good: Pictures of good parts: paths, or arrays `(h, w, 3)` BGR or `(h, w)` of uint8.
+        size: `(width, height)` of the model's input, each dividing by 32; None for the ratio of
+            the pictures at about 256 × 256 pixels.
+        bad: Pictures of defective parts.
+        masks: Of the defective parts, in their order: a path, an array `(h, w)` or None each.
+            What is not zero (in a file: bright) is the defect.
+        seed: Decides everything that is left to chance.
+        minutes: Time that training may take, roughly; candidates that need more are left out.
+        false_reject: Wanted share of good parts above the threshold.
+        candidates: Names of those to try; all that can be tried here by default.
+        progress: Called with the share that is done, 0 to 1, and a line.
+
+    Raises:
+        UsageError: The size, a candidate's name, or a number makes no sense.
+        DataError: Fewer than 8 good parts, one that cannot be read or shows nothing, good parts
+            that differ too much, masks that do not match.
+        ModelError: onnxruntime does not give what the reference gives, by more than 1e-4.
+        MissingDependency: onnx or onnxruntime is not installed.
+    """
+    started = time.monotonic()
+    false_reject = check_false_reject(false_reject)
+    names = _names(candidates)
+    told = progress or (lambda share, text: None)
+    if masks is not None and not bad:
+        raise UsageError("masks were given without the defective parts that they belong to")
+    if len(good) < LEAST:
+        raise DataError(
+            "too few good parts to learn from",
+            got=len(good),
+            expected=f"at least {LEAST}, better 30 or more",
+            remedy="take more pictures of good parts",
+        )
+    good_names, good_images = read_parts(good, "good")
+    bad_names, bad_images = read_parts(bad or [], "defective")
+    spec, _ = choose_input(good_images, size)
+    parts = placed(good_names, good_images, spec)
+    others = placed(bad_names, bad_images, spec)
+    defects = read_masks(masks, others, spec)
+    warnings = check_alike(parts)
+    bench = Workbench(parts, others, defects, spec.resize != "stretch", coloured(parts), seed, told)
+    outcomes: List[Outcome] = []
+    single = [n for n in names if n != "ensemble"]
+    for number, name in enumerate(single):
+        began = time.monotonic()
+        outcomes.append(compare(name, bench.judge(name), bench.trial_kind, began, seed))
+        told(0.5 + 0.3 * (number + 1) / len(single), f"tried {name}")
+    if "ensemble" in names and len(outcomes) > 1:
+        held = together([o.held for o in outcomes], [o.top for o in outcomes])
+        outcomes.append(compare("ensemble", held, bench.trial_kind, time.monotonic(), seed))
+    best = max(outcomes, key=lambda o: o.figure)
+    used = outcomes[: len(single)] if best.name == "ensemble" else [best]
+    methods = [bench.learn(o.name) for o in used]
+    told(0.9, f"learnt {best.name} from all parts")
+    raw = top_means(best.held.good, best.top)
+    cut, origin = threshold(raw, false_reject)
+    low = float(np.median(raw))
+    unit = max(cut - low, 1e-3 * max(abs(cut), 1.0))
+    gains = [scale_of(o.held, o.top) for o in used] if len(used) > 1 else [(1.0, 0.0)]
+    tape, score, heat = assemble(bench, methods, gains, best.top, low, unit)
+    notes = {
+        "candidate": best.name,
+        "good": len(parts.images),
+        "bad": len(others.images),
+        "pictures": hash_of(good_images + bad_images),
+        "seed": seed,
+        "threshold": {**origin, "raw": cut, "raw_median": low},
+        "auroc": best.report["auroc"],
+    }
+    card = ModelCard(
+        task="anomaly",
+        decoder="anomaly",
+        input=spec,
+        classes=("good", "anomalous"),
+        confidence=1.0,
+        nms_iou=None,
+        source=f"learnt by edgelane from {len(parts.images)} good and "
+        f"{len(others.images)} defective parts",
+        extra={"anomaly": notes},
+    )
+    model, difference = checked(tape, score, heat, card, parts, others)
+    told(1.0, "exported and compared with onnxruntime")
+    report = {
+        "chosen": best.name,
+        "candidates": [o.report for o in outcomes],
+        "judged_by": "known and made-up defects" if len(others.images) else "made-up defects",
+        "threshold": origin,
+        "parity": difference,
+        "warnings": warnings,
+        "good": len(parts.images),
+        "bad": len(others.images),
+        "size": list(spec.size),
+        "seconds": round(time.monotonic() - started, 1),
+    }
+    return Learnt(
+        model,
+        card_of(model),
+        report,
+        (raw - low) / unit,
+        (top_means(best.held.bad, best.top) - low) / unit,
+    )
+
+
+def _names(candidates: Optional[Sequence[str]]) -> List[str]:
+    for name in candidates or ():
+        if name not in CANDIDATES:
+            raise UsageError(
+                f"there is no candidate {name!r}", remedy=did_you_mean(str(name), CANDIDATES)
+            )
+    names = [n for n in CANDIDATES if candidates is None or n in candidates]
+    if not [n for n in names if n != "ensemble"]:
+        raise UsageError(
+            "an ensemble needs candidates that it is made of",
+            got=", ".join(names) or "none",
+            remedy="name some of " + ", ".join(CANDIDATES),
+        )
+    return names
+
+
+def scale_of(held: Held, top: int) -> Tuple[float, float]:
+    """Gain and bias that bring a candidate's usual good score to 0 and a high one to 1."""
+    scores = top_means(held.good, top)
+    low, high = np.quantile(scores, (0.5, 0.95))
+    gain = 1.0 / max(float(high - low), 1e-6)
+    return gain, -float(low) * gain
+
+
+def together(helds: Sequence[Held], tops: Sequence[int]) -> Held:
+    """The mean of several candidates, each by its own scale."""
+    scales = [scale_of(h, t) for h, t in zip(helds, tops)]
+    parts = []
+    for maps in zip(*helds):
+        parts.append(
+            np.mean([np.where(m > LOW, m * g + b, LOW) for m, (g, b) in zip(maps, scales)], axis=0)
+        )
+    return Held(*parts)
+
+
+def assemble(
+    bench: Workbench,
+    methods: Sequence[Method],
+    gains: Sequence[Tuple[float, float]],
+    top: int,
+    low: float,
+    unit: float,
+) -> Tuple[Tape, int, int]:
+    """Steps from the features to `score` and `map`, in units of the threshold."""
+    tape, features = bench.tape, bench.features
+    total = None
+    for method, (gain, bias) in zip(methods, gains):
+        raw = tape.affine(method.add(tape, features.values), gain / len(gains), bias / len(gains))
+        total = raw if total is None else tape.add(total, raw)
+    assert total is not None
+    told = tape.affine(total, 1 / unit, -low / unit)
+    # In padding, far below whatever a part shows.
+    outside = tape.affine(features.valid, -LOW, LOW)
+    inside = tape.mul(told, features.valid)
+    score = tape.top_mean(tape.add(inside, outside), top)
+    return tape, score, tape.enlarge(inside, STRIDE)
+
+
+def checked(
+    tape: Tape, score: int, heat: int, card: ModelCard, *groups: Parts
+) -> Tuple[Any, float]:
+    """The ONNX with its card, once onnxruntime gives what the reference gives.
+
+    Tried on up to 24 of the parts of each group.
+
+    Raises:
+        ModelError: They differ by more than 1e-4.
+    """
+    import dataclasses
+
+    model = tape.to_onnx(score, heat)
+    session = _session(model)
+    worst, count = 0.0, 0
+    for parts in groups:
+        step = max(len(parts.images) // 24, 1)
+        for image in parts.images[::step][:24]:
+            wanted = tape.run(image, [score, heat])
+            got = session.run(["score", "map"], {"image": image[None]})
+            for one, two in zip(wanted, got):
+                gap = np.abs(one.reshape(two.shape) - two).max()
+                worst = max(worst, float(np.nan_to_num(gap, nan=np.inf)))
+            count += 1
+    if not worst <= PARITY:
+        raise ModelError(
+            "onnxruntime does not give what the reference gives on these parts",
+            got=f"a difference of {worst:.2g} thresholds",
+            expected=f"at most {PARITY:g}",
+        )
+    notes = {**card.extra["anomaly"], "parity": {"difference": worst, "parts": count}}
+    card = dataclasses.replace(card, extra={"anomaly": notes})
+    return tape.to_onnx(score, heat, card), worst
+
+
+def card_of(model: Any) -> ModelCard:
+    """The card inside a model."""
+    return ModelCard.from_json(model.metadata_props[0].value)
+
+
+def _session(model: Any) -> Any:
+    from ...core import MissingDependency
+
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise MissingDependency(
+            "onnxruntime is not installed, and what is learnt is checked with it",
+            got=str(error),
+            remedy="run: pip install 'edgelane[export,cpu]'",
+        ) from None
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 4
+    return onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )

@@ -1,0 +1,229 @@
+"""Candidates judged on parts that they have not learnt from."""
+
+import time
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
+
+import numpy as np
+
+from ...runtime.sources.base import load_cv2
+from .calibrate import auroc, auroc_interval
+from .defects import KINDS, make_defect
+from .features import STRIDE, build_features
+from .methods import Discriminator, Looked, Method, Statistics
+from .parts import Parts
+from .tape import Tape
+
+FOLDS = 4
+TOPS = (4, 16, 64)
+"""How many of the worst places the score is a mean of; chosen like a candidate."""
+
+LOW = -1e3
+Told = Callable[[float, str], None]
+
+
+class Held(NamedTuple):
+    """What a candidate says of pictures that it has not learnt from.
+
+    Attributes:
+        good: `(n, gh, gw)` raw values of the good parts.
+        fake: `(m, gh, gw)` of made-up defects on good parts.
+        bad: `(b, gh, gw)` of the known defective parts.
+    """
+
+    good: np.ndarray
+    fake: np.ndarray
+    bad: np.ndarray
+
+
+class Workbench:
+    """Features of all pictures that are learnt from, and the folds they are judged in.
+
+    Args:
+        good: Good parts.
+        bad: Defective ones; may be empty.
+        masks: Of the defective ones.
+        padded: Whether pictures may lie in padding.
+        coloured: Whether colour tells something.
+        seed: Decides folds, made-up defects and weights.
+        told: Called with the share done and a line.
+    """
+
+    def __init__(
+        self,
+        good: Parts,
+        bad: Parts,
+        masks: Sequence[Optional[np.ndarray]],
+        padded: bool,
+        coloured: bool,
+        seed: int,
+        told: Told,
+    ) -> None:
+        self.good, self.bad, self.masks = good, bad, list(masks)
+        self.padded, self.coloured, self.seed = padded, coloured, seed
+        self.size = (good.images[0].shape[1], good.images[0].shape[0])
+        self.tape = Tape(self.size)
+        self.features = build_features(self.tape, padded, coloured)
+        random = np.random.default_rng(seed)
+        self.fold = _folds(len(good.images), random)
+        self.bad_fold = _folds(len(bad.images), random)
+        count = len(good.images)
+        self.looked = [self._look(i) for i in good.images]
+        told(0.1, f"looked at {count} good parts")
+        self.looked_bad = [
+            self._look(image, mask) for image, mask in zip(bad.images, self.masks)
+        ]  # fmt: skip
+        # Some are learnt from, others are judged by; neither takes a patch from another fold.
+        each = int(np.clip(900 // count, 2, 12))
+        self.fakes: List[Looked] = []
+        self.fake_of: List[int] = []
+        self.trials: List[Looked] = []
+        self.trial_of: List[int] = []
+        self.trial_kind: List[str] = []
+        for number in range(count):
+            for turn in range(each):
+                kind = KINDS[(number * each + turn) % len(KINDS)]
+                self._make(number, kind, random, self.fakes, self.fake_of)
+            for turn in range(int(np.clip(300 // count, 1, 4))):
+                kind = KINDS[(number + turn * 3) % len(KINDS)]
+                if self._make(number, kind, random, self.trials, self.trial_of):
+                    self.trial_kind.append(kind)
+            told(0.1 + 0.4 * (number + 1) / count, f"defects made up on {number + 1} parts")
+
+    def _make(
+        self,
+        number: int,
+        kind: str,
+        random: np.random.Generator,
+        looked: List[Looked],
+        source: List[int],
+    ) -> bool:
+        mates = np.flatnonzero(self.fold == self.fold[number])
+        other = self.good.images[int(random.choice(mates))]
+        for _ in range(6):
+            image, mask = make_defect(
+                self.good.images[number], other, self.good.insides[number], random, kind
+            )
+            if mask.any():
+                looked.append(self._look(image, mask))
+                source.append(number)
+                return True
+        return False
+
+    def _look(self, image: np.ndarray, mask: Optional[np.ndarray] = None) -> Looked:
+        values, valid = self.tape.run(image, [self.features.values, self.features.valid])
+        if mask is not None:
+            h, w = valid.shape[1:]
+            mask = mask.reshape(h, STRIDE, w, STRIDE).max(axis=(1, 3))
+        return Looked(values.astype(np.float16), valid[0] > 0, mask)
+
+    def learn(self, name: str, without: int = -1) -> Method:
+        """A method that has not seen the parts of one fold."""
+        random = np.random.default_rng((self.seed, without + 1))
+        good = [g for g, fold in zip(self.looked, self.fold) if fold != without]
+        if name == Statistics.name:
+            return Statistics.learn(good, random)
+        fakes = [f for f, at in zip(self.fakes, self.fake_of) if self.fold[at] != without]
+        known = [
+            b
+            for b, fold in zip(self.looked_bad, self.bad_fold)
+            if fold != without and b.defect is not None
+        ]
+        if known:
+            weight = float(np.clip(0.5 * len(fakes) / len(known), 1.0, 20.0))
+            fakes = fakes + [k._replace(weight=weight) for k in known]
+        return Discriminator.learn(good, fakes, random)
+
+    def judge(self, name: str) -> Held:
+        """What the method says of each picture when its fold was left out."""
+        shape = self.looked[0].valid.shape
+        held = Held(
+            np.zeros((len(self.looked), *shape), np.float32),
+            np.zeros((len(self.trials), *shape), np.float32),
+            np.zeros((len(self.looked_bad), *shape), np.float32),
+        )
+        for fold in range(FOLDS):
+            method = self.learn(name, fold)
+            groups = (
+                (held.good, self.looked, self.fold),
+                (held.fake, self.trials, self.fold[self.trial_of]),
+                (held.bad, self.looked_bad, self.bad_fold),
+            )
+            for out, looked, folds in groups:
+                for number in np.flatnonzero(folds == fold):
+                    look = looked[number]
+                    out[number] = np.where(look.valid, method.heat(look.values), LOW)
+        return held
+
+
+def _folds(count: int, random: np.random.Generator) -> np.ndarray:
+    """A fold for each of some pictures, as evenly as it goes."""
+    return random.permutation(np.arange(count) % FOLDS)
+
+
+def top_means(maps: np.ndarray, k: int) -> np.ndarray:
+    """`(n,)` mean of the k largest values of each map."""
+    if not len(maps):
+        return np.zeros(0, np.float32)
+    flat = maps.reshape(len(maps), -1)
+    return np.partition(flat, flat.shape[1] - k, axis=1)[:, -k:].mean(axis=1)
+
+
+class Outcome(NamedTuple):
+    """A candidate as it was judged.
+
+    Attributes:
+        name: Of the candidate.
+        held: What it says.
+        top: Places the score is a mean of.
+        figure: What candidates are compared by.
+        report: The same for people.
+    """
+
+    name: str
+    held: Held
+    top: int
+    figure: float
+    report: Dict[str, Any]
+
+
+def compare(name: str, held: Held, kinds: Sequence[str], started: float, seed: int) -> Outcome:
+    """The best number of places, and how well good and bad are told apart then.
+
+    Known defects count as much as twenty of them do against the made-up ones.
+    """
+    best: Optional[Outcome] = None
+    for top in TOPS:
+        good = top_means(held.good, top)
+        fake = top_means(held.fake, top)
+        bad = top_means(held.bad, top)
+        figure = auroc(fake, good)
+        report: Dict[str, Any] = {"name": name, "top": top, "auroc_made_up": figure}
+        if len(bad):
+            share = len(bad) / (len(bad) + 20)
+            report["auroc_known"] = auroc(bad, good)
+            figure = (1 - share) * figure + share * report["auroc_known"]
+        if best is None or figure > best.figure:
+            report["auroc"] = report.get("auroc_known", report["auroc_made_up"])
+            best = Outcome(name, held, top, figure, report)
+    assert best is not None
+    good = top_means(held.good, best.top)
+    judged = held.bad if len(held.bad) else held.fake
+    interval = auroc_interval(top_means(judged, best.top), good, seed)
+    fake = top_means(held.fake, best.top)
+    best.report["auroc_interval"] = list(interval)
+    best.report["figure"] = best.figure
+    best.report["by_kind"] = {
+        kind: auroc(fake[np.array(kinds) == kind], good) for kind in sorted(set(kinds))
+    }
+    best.report["seconds"] = round(time.monotonic() - started, 1)
+    return best
+
+
+def coloured(parts: Parts) -> bool:
+    """Whether the channels of these pictures tell more than brightness."""
+    cv2 = load_cv2()
+    for image in parts.images:
+        low = cv2.resize(image, (64, 64), interpolation=cv2.INTER_AREA).astype(np.int16)
+        if float(np.mean((low.max(axis=2) - low.min(axis=2)) > 8)) > 0.02:
+            return True
+    return False

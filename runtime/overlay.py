@@ -363,13 +363,13 @@ class Overlay:
         if step.tracks is not None:
             self._follow(step.tracks, observation.timestamp)
             trails = {k: [(x, y) for _, x, y in v] for k, v in self._trails.items()}
-            tell_words: Any = getattr(step.pipeline, "attributes", None)
-            words = tell_words() if callable(tell_words) else None
+            tell_words = getattr(step.pipeline, "attributes", None)
+            words = None if tell_words is None else tell_words()
             draw_tracks(image, step.tracks, trails, words)
         else:
             draw_detections(image, observation.detections, self.classes)
-        tell_classes: Any = getattr(step.pipeline, "seen", None)
-        if callable(tell_classes):
+        tell_classes = getattr(step.pipeline, "seen", None)
+        if tell_classes is not None:
             draw_classes(image, tell_classes())
         tell_poses = getattr(step.pipeline, "poses", None)
         poses = None if tell_poses is None else tell_poses()

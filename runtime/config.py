@@ -336,6 +336,24 @@ def resolve_path(path: str, folder: Path) -> str:
     return path
 
 
+def source_uri(camera: CameraConfig, folder: Path) -> str:
+    """The source of a camera; a file's path is looked up beside the config.
+
+    Raises:
+        ConfigError: The config names none.
+    """
+    uri = camera.source
+    if uri is None:
+        where = f"{camera.path}: " if camera.path else ""
+        raise ConfigError(
+            f"{where}the config names no source", remedy="add `source: …`, or give --source"
+        )
+    path, mark, query = uri.partition("?")
+    if "://" in uri or (":" in path and not (folder / path).exists()):
+        return uri  # a scheme, or a user's own module:Class
+    return resolve_path(path, folder) + mark + query
+
+
 def load_object(name: str, what: str, folder: Optional[Path] = None) -> Any:
     """Import `module:attribute`, where a user extends edgelane by name.
 

@@ -10,7 +10,7 @@ import msgspec
 
 from ...core import ConfigError, UsageError
 from ...pipelines.registry import camera_settings, pipeline_class
-from ...runtime.config import CameraConfig, Config, load_config, load_object, resolve_path
+from ...runtime.config import Config, load_config, load_object, source_uri
 from ...runtime.loop import Stream, run_loop
 from ...runtime.mot import read_mot
 from ...runtime.opening import open_first, open_second
@@ -345,21 +345,7 @@ def _uris(config: Config, source: Optional[str]) -> Dict[str, str]:
                 remedy="set the sources in the config",
             )
         return dict.fromkeys(config.cameras, source)
-    return {name: _uri(camera, config.folder) for name, camera in config.cameras.items()}
-
-
-def _uri(camera: CameraConfig, folder: Path) -> str:
-    """A camera's source; a file's path is looked up beside the config."""
-    uri = camera.source
-    if uri is None:
-        where = f"{camera.path}: " if camera.path else ""
-        raise ConfigError(
-            f"{where}the config names no source", remedy="add `source: …`, or give --source"
-        )
-    path, mark, query = uri.partition("?")
-    if "://" in uri or (":" in path and not (folder / path).exists()):
-        return uri  # a scheme, or a user's own module:Class
-    return resolve_path(path, folder) + mark + query
+    return {name: source_uri(camera, config.folder) for name, camera in config.cameras.items()}
 
 
 def _facts(model: Any, config: Config, path: str, second: Any) -> Dict[str, Any]:

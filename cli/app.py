@@ -23,13 +23,16 @@ COMMANDS: Dict[str, str] = {
     "profile": "How fast and how right: measured here, estimated for every Jetson.",
     "wheels": "All wheels that a device needs, so that it needs no network.",
     "bundle": "A config with everything it needs, in one signed file.",
+    "flash": "A bundle goes to a device over ssh, to many in waves, or onto a card.",
     "install": "A bundle becomes the release that runs, or nothing changes.",
     "rollback": "The last good release runs again.",
     "keys": "Who signs bundles, and whose bundles a device takes.",
     "secret": "Passwords of cameras, kept on the device and nowhere else.",
     "calibrate-camera": "Pixels to millimetres, from pictures of a printed board.",
+    "teach": "A recipe from good parts: what to check, and within which limits.",
     "inspect": "Parts against golden ones: pass, fail or unsure, and why.",
     "grr": "Gauge R&R: how much of what is measured is the gauge; agreement of verdicts.",
+    "soak": "How a run takes faults: cameras killed, stopped, cut; and the verdict.",
     "doctor": "What this machine is, what it lacks, what to do about it.",
 }
 

@@ -8,6 +8,7 @@ with what it ran before. Nothing here counts or sees: the golden clip is replaye
 from .bundle import Bundled, Recording, make_bundle, read_bundle
 from .contents import pictures
 from .flash import Flashed, flash
+from .fleet import Host, Rolled, flash_all, read_inventory
 from .install import Installed, install
 from .keys import new_key, read_key, read_public, write_key
 from .layout import Layout, Release
@@ -19,12 +20,14 @@ from .wheels import TARGETS, fetch_wheels, find_target
 __all__ = [
     "Bundled",
     "Flashed",
+    "Host",
     "Installed",
     "Layout",
     "Limits",
     "Probation",
     "Recording",
     "Release",
+    "Rolled",
     "RolledBack",
     "Sample",
     "TARGETS",
@@ -32,6 +35,7 @@ __all__ = [
     "Verdict",
     "change_trust",
     "flash",
+    "flash_all",
     "fetch_wheels",
     "find_target",
     "install",
@@ -41,6 +45,7 @@ __all__ = [
     "pictures",
     "probation",
     "read_bundle",
+    "read_inventory",
     "read_key",
     "read_public",
     "read_trust",

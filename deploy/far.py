@@ -50,7 +50,7 @@ for name, text in {sources!r}:
     module.__package__ = "edgelane_bare"
     sys.modules[module.__name__] = module
     exec(compile(text, "edgelane/" + name, "exec"), module.__dict__)
-sys.exit(sys.modules["edgelane_bare.serve"].main({root!r}))
+sys.exit(sys.modules["edgelane_bare.{what}"].main({root}))
 """
 
 
@@ -66,14 +66,22 @@ class Torn(EdgelaneError):
     """What was sent came otherwise than it is."""
 
 
-def program(root: str) -> bytes:
-    """What runs on the far side, as compressed text."""
+def program(root: Optional[str], what: str = "serve", compressed: bool = True) -> bytes:
+    """What runs on the far side.
+
+    Args:
+        root: The device's root; None for what stands behind its name when it is started.
+        what: The module of `bare` that it is, `serve` or `firstboot`.
+        compressed: As it is sent, or as text.
+    """
     sources = []
-    for name in MODULES:
+    for name in (*MODULES, *([] if what == "serve" else [what])):
         text = pkgutil.get_data(bare.__name__, f"{name}.py")
         assert text is not None
         sources.append((name, text.decode("utf-8")))
-    return zlib.compress(_RUN.format(sources=sources, root=root).encode("utf-8"), 9)
+    given = repr(root) if root is not None else '(sys.argv[1:] or ["/"])[0]'
+    text = _RUN.format(sources=sources, what=what, root=given).encode("utf-8")
+    return zlib.compress(text, 9) if compressed else text
 
 
 class Far:

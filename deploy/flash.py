@@ -282,7 +282,7 @@ class _Work:
             self.tell("unpacking wheels", 0, None)
             mark = sha256("\n".join(made.file(w).sha256 for w in sorted(wheels)).encode())[:12]
             numbers = [str(n) for n, f in enumerate(made.files) if f.path in wheels]
-            answer = far.work("bootstrap", command=command, wheels=numbers, mark=mark)
+            answer = far.work("bootstrap", command=python.interpreter, wheels=numbers, mark=mark)
             command = answer["command"]
         told = self._install(far, command, path)
         far.ask("sweep")
@@ -336,7 +336,7 @@ class _Work:
 
     def _install(self, far: Far, command: Sequence[str], path: str) -> Dict[str, Any]:
         """Let the device install it, and give what it tells."""
-        call = [*command, "-m", "edgelane", "install", path, "--root", self.root, "--json"]
+        call = [*command, "install", path, "--root", self.root, "--json"]
         for given, option in (
             (self.downgrade, "--downgrade"),
             (self.ignore_expiry, "--ignore-expiry"),

@@ -178,13 +178,15 @@ class Python(NamedTuple):
     """What runs an installation on a device.
 
     Attributes:
-        command: The interpreter, with what stands before it.
+        command: What runs edgelane there.
+        interpreter: The interpreter alone; None for a release's own script.
         edgelane: Version of its edgelane, or None where the bundle's is unpacked first.
         version: Of the interpreter.
         machine: As `uname -m` tells it.
     """
 
     command: List[str]
+    interpreter: Optional[List[str]]
     edgelane: Optional[str]
     version: Tuple[int, int]
     machine: str
@@ -196,12 +198,13 @@ def candidates(facts: Facts, found: List[Dict[str, Any]]) -> List[Python]:
     Raises:
         EdgelaneError: There is none.
     """
-    all_of_them = [
-        Python(
-            one["command"], one["edgelane"], (one["python"][0], one["python"][1]), one["machine"]
-        )
-        for one in found
-    ]
+    all_of_them = []
+    for one in found:
+        if one.get("script"):
+            return [Python(one["command"], None, one["edgelane"], OLDEST, "")]
+        command, (major, minor) = one["command"], one["python"]
+        run = [*command, "-m", "edgelane"]
+        all_of_them.append(Python(run, command, one["edgelane"], (major, minor), one["machine"]))
     good = [one for one in all_of_them if one.version >= OLDEST]
     if not good:
         versions = sorted({"{}.{}".format(*one.version) for one in all_of_them})

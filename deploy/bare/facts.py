@@ -28,6 +28,16 @@ TOLD = (
     "etc/os-release",
 )
 _LONGEST = 65536
+_ABOUT = """\
+import json, sys, platform
+version, lacks = None, ""
+try:
+    import edgelane, nacl.bindings, msgspec, numpy, click
+    version = edgelane.__version__
+except Exception as error:
+    lacks = str(error)
+print(json.dumps([list(sys.version_info[:2]), platform.machine(), version, lacks]))
+"""
 _PACKAGES = ("nvidia-l4t-core", "nvidia-jetpack", "libnvinfer", "libcudnn", "cuda-cudart")
 _LIBRARIES = ("usr/lib/aarch64-linux-gnu", "usr/lib/x86_64-linux-gnu", "usr/local/cuda/lib64")
 
@@ -135,21 +145,34 @@ def about(command: List[str]) -> Optional[Dict[str, Any]]:
     Args:
         command: The interpreter, with what stands before it.
     """
-    code = (
-        "import json,sys,platform\n"
-        "v=None\n"
-        "try:\n import edgelane,nacl,msgspec,numpy\n v=edgelane.__version__\n"
-        "except Exception as e: v=None\n"
-        "print(json.dumps([list(sys.version_info[:2]),platform.machine(),v]))\n"
-    )
     try:
         output = subprocess.check_output(
-            command + ["-c", code], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/"
+            [*command, "-c", _ABOUT], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/"
         )
-        version, machine, edgelane = json.loads(output.decode().splitlines()[-1])
+        version, machine, edgelane, lacks = json.loads(output.decode().splitlines()[-1])
     except (OSError, subprocess.CalledProcessError, ValueError, IndexError):
         return None
-    return {"command": command, "python": version, "machine": machine, "edgelane": edgelane}
+    return {
+        "command": command,
+        "python": version,
+        "machine": machine,
+        "edgelane": edgelane,
+        "lacks": lacks,
+    }
+
+
+def script(path: str) -> Optional[Dict[str, Any]]:
+    """As `about`, for the script that a release starts its edgelane by."""
+    if not os.access(path, os.X_OK):
+        return None
+    try:
+        output = subprocess.check_output(
+            [path, "--version"], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/"
+        )
+        version = output.decode().split()[-1]
+    except (OSError, subprocess.CalledProcessError, ValueError, IndexError):
+        return None
+    return {"command": [path], "script": True, "edgelane": version}
 
 
 def _user() -> str:

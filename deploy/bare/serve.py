@@ -161,11 +161,9 @@ class Device:
 
     def python(self, named: Optional[str]) -> Dict[str, Any]:
         """Interpreters that may run an installation: the release's own, or else all there are."""
-        own = os.path.join(self.places.link, "venv/bin/python")
-        if os.path.exists(own):
-            known = far.about([own])
-            if known and known["edgelane"]:
-                return {"pythons": [known]}
+        own = far.script(os.path.join(self.places.link, "edgelane"))
+        if own:
+            return {"pythons": [own]}
         found = []
         for path in far.pythons(named):
             known = far.about([path])
@@ -191,7 +189,12 @@ class Device:
             os.sync()  # thousands of small files: once for all of them
             os.rename(new, folder)
             self.files.sync(Path(self.places.bootstrap))
-        return {"command": ["env", "PYTHONPATH=" + site, *command]}
+        run = ["env", "PYTHONPATH=" + site, *command]
+        known = far.about(run)
+        if not known or not known["edgelane"]:
+            lacks = known["lacks"] if known else "it does not run"
+            raise Refused("the bundle's wheels do not make an edgelane: " + lacks)
+        return {"command": [*run, "-m", "edgelane"]}
 
     def choose(self, names: List[str], python: List[int], machine: str) -> Dict[str, Any]:
         """Which wheels are for an interpreter here."""

@@ -94,8 +94,9 @@ class Batching:
             size = min(size, waiting)  # a graph of a fixed batch: the rest is filled up
         if waiting < size:
             return 0, 0
-        if budget_s is not None and self.seconds(self.best) > budget_s:
-            return 0, 0  # a larger one takes no less
+        usual = self.seconds(self.best)
+        if not usual or (budget_s is not None and usual > budget_s):
+            return 0, 0  # not known yet, or a larger one takes no less
         return size, self.best
 
     def tried(

@@ -15,20 +15,21 @@ def pace_of(fps: Optional[float], live: bool, nominal: Optional[float]) -> "Opti
     """
     if fps is None or (not live and nominal is not None and nominal <= 1.02 * fps):
         return None
-    return Pace(fps, live)
+    return Pace(fps, live, nominal)
 
 
 class Pace:
     """Picks frames at an even pace by their timestamps.
 
-    A file's frames are picked by their own time alone: the first frame of each cell of a grid of
-    `1 / fps`. So a run that is gone on with picks those that it would have picked. A live camera's
-    are picked by the distance from the one before, because its clock is not the grid's: the frame
-    that is nearest to when the next is due.
+    A file's frames are picked by their own time alone: those nearest to a grid of `1 / fps`. So a
+    run that is gone on with picks those that it would have picked. A live camera's are picked by
+    the distance from the one before, because its clock is not the grid's: the frame that is
+    nearest to when the next is due.
 
     Args:
         fps: Frames a second that are wanted, above 0.
         live: Whether the frames are of a live camera.
+        nominal: Frames a second that the source says it has, or None.
 
     Attributes:
         number: Number of the frame that was picked last, of those that the pace knows: it rises
@@ -36,8 +37,10 @@ class Pace:
         skipped: Frames that were not picked.
     """
 
-    def __init__(self, fps: float, live: bool) -> None:
+    def __init__(self, fps: float, live: bool, nominal: Optional[float] = None) -> None:
         self._period = 1.0 / fps
+        # Half a frame of the source, in cells of the grid: containers round times.
+        self._early = min(0.5 * fps / nominal, 0.5) if nominal else 0.1
         self._live = live
         self.number = -1
         self.skipped = 0
@@ -65,8 +68,7 @@ class Pace:
         return True
 
     def _cell(self, timestamp: float) -> int:
-        # Shifted by half: containers round times, and a file's own rate lies on the grid.
-        return math.floor(timestamp / self._period + 0.5)
+        return math.floor(timestamp / self._period + self._early)
 
     def _near(self, timestamp: float) -> bool:
         if self._seen is not None:

@@ -3,6 +3,7 @@
 Zhang, "A flexible new technique for camera calibration" (2000), through OpenCV; Brown's lens.
 """
 
+import hashlib
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -191,6 +192,16 @@ class Camera:
         steps = self.to_mm(at + np.array([[0.5, 0], [-0.5, 0], [0, 0.5], [0, -0.5]]), height)
         jacobian = np.stack((steps[0] - steps[1], steps[2] - steps[3]))
         return float(np.sqrt(abs(np.linalg.det(jacobian))))
+
+    @property
+    def id(self) -> str:
+        """Twelve hexadecimal digits of what it is, so that a recipe knows its camera."""
+        numbers = np.concatenate(
+            [np.asarray(v, float).ravel() for v in (self.size, self.matrix, self.distortion,
+                                                    self.rotation, self.translation)]
+        )  # fmt: skip
+        text = " ".join(f"{v:.9g}" for v in numbers)
+        return hashlib.sha256(text.encode("ascii")).hexdigest()[:12]
 
     def save(self, path: Union[str, Path]) -> None:
         """Write it as JSON; raises StorageError."""

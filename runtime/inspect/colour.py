@@ -146,3 +146,93 @@ def colour_of(pixels: Any, card: Any = None) -> np.ndarray:
     if not len(flat):
         raise DataError("a patch without pixels has no colour")
     return np.median(lab(flat) if card is None else card.lab(flat), axis=0)
+
+
+@dataclass(frozen=True)
+class ColourChecker:
+    """What makes the patches of a colour checker look as they are: a 3 x 3 matrix.
+
+    Attributes:
+        matrix: `(3, 3)` float64: linear light of the camera, red first, to true linear light.
+        error: `(n,)` CIEDE2000 of each patch after the correction.
+    """
+
+    matrix: np.ndarray
+    error: np.ndarray
+
+    @classmethod
+    def seen(cls, patches: Any, true: Any) -> "ColourChecker":
+        """From patches of known colour.
+
+        Args:
+            patches: A list of `(..., 3)` uint8 BGR pixels, one for each patch.
+            true: `(n, 3)` CIE Lab of the patches.
+
+        Raises:
+            DataError: Fewer than six patches, one is clipped, or no matrix explains them.
+        """
+        wanted = linear_of_lab(np.asarray(true, np.float64).reshape(-1, 3))
+        seen = []
+        for number, patch in enumerate(patches, 1):
+            pixels = np.asarray(patch).reshape(-1, 3)
+            if not len(pixels):
+                raise DataError(f"patch {number} of the colour checker holds no pixels")
+            if float(np.mean((pixels >= 254).any(axis=1))) > 0.05:
+                raise DataError(
+                    f"patch {number} of the colour checker is overexposed",
+                    remedy="lower the exposure and take it again",
+                )
+            seen.append(np.median(linear(pixels), axis=0))
+        if len(seen) < 6 or len(seen) != len(wanted):
+            raise DataError("a colour checker needs at least six patches with their colours")
+        light = np.array(seen)
+        # Dark patches count as much as light ones, as they do for the eye.
+        weight = 1 / np.maximum(wanted.mean(axis=1, keepdims=True), 0.02)
+        matrix = np.linalg.lstsq(light * weight, wanted * weight, rcond=None)[0].T
+        found = lab_of_linear(light @ matrix.T)
+        error = ciede2000(found, np.asarray(true, np.float64).reshape(-1, 3))
+        if not np.isfinite(matrix).all() or float(np.median(error)) > 8:
+            raise DataError(
+                "the patches of the colour checker are not those that were given",
+                got=f"CIEDE2000 of {float(np.median(error)):.1f} after the correction",
+                remedy="check their order and places",
+            )
+        return cls(matrix, error)
+
+    def lab(self, bgr: Any) -> np.ndarray:
+        """CIE Lab `(..., 3)` of pixels `(..., 3)`, set right by the checker."""
+        return lab_of_linear(linear(bgr) @ self.matrix.T)
+
+
+def linear_of_lab(values: Any) -> np.ndarray:
+    """Linear light, red first, of CIE Lab `(..., 3)`; the inverse of `lab_of_linear`."""
+    values = np.asarray(values, np.float64)
+    y = (values[..., 0] + 16) / 116
+    f = np.stack((y + values[..., 1] / 500, y, y - values[..., 2] / 200), axis=-1)
+    bend = 6 / 29
+    xyz = np.where(f > bend, f**3, 3 * bend**2 * (f - 4 / 29)) * WHITE
+    return xyz @ np.linalg.inv(_TO_XYZ).T
+
+
+def card_of(image: np.ndarray, settings: Any) -> Any:
+    """What sets the colours of a picture right: a checker, a grey card, or None without either.
+
+    Args:
+        image: `(h, w, 3)` uint8 BGR.
+        settings: `GaugeSettings`, which say where they lie.
+
+    Raises:
+        DataError: It lies outside the picture, is clipped, or is not what it should be.
+    """
+
+    def cut(box: Any) -> np.ndarray:
+        x1, y1, x2, y2 = (int(round(v)) for v in box)
+        if x1 < 0 or y1 < 0 or x2 > image.shape[1] or y2 > image.shape[0] or x1 >= x2 or y1 >= y2:
+            raise DataError("the card lies outside the picture", got=str(list(box)))
+        return image[y1:y2, x1:x2]
+
+    if settings.patches:
+        return ColourChecker.seen([cut(box) for box in settings.patches], settings.lab)
+    if settings.grey is not None:
+        return GreyCard.seen(cut(settings.grey), settings.reflectance)
+    return None

@@ -1,7 +1,7 @@
 """What a recipe says of gauges: which measures, where on the part, within which limits."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ...core import ConfigError, did_you_mean
@@ -155,6 +155,7 @@ def read_settings(content: Mapping[str, Any], path: str = "") -> GaugeSettings:
     section = _mapping(content.get("gauges"), f"{dot}gauges")
     gauges = tuple(_gauge(str(k), v, f"{dot}gauges.{k}") for k, v in section.items())
     _references(gauges, f"{dot}gauges")
+    gauges = _placed(gauges)
     return GaugeSettings(
         gauges,
         count,
@@ -291,6 +292,14 @@ def _references(gauges: Sequence[Gauge], path: str) -> None:
                     f"{path}.{gauge.name}: {name} is a {by_name[name].kind}",
                     expected=" or ".join(kinds),
                 )
+
+
+def _placed(gauges: Tuple[Gauge, ...]) -> Tuple[Gauge, ...]:
+    """Positions without a place of their own are held against their circle's."""
+    at = {gauge.name: (0.0, 0.0) if gauge.of == "outline" else gauge.at for gauge in gauges}
+    return tuple(
+        replace(g, at=at[str(g.of)]) if g.kind == "position" and g.at is None else g for g in gauges
+    )
 
 
 def _colour(value: Any, path: str) -> Tuple[float, float, float]:

@@ -163,6 +163,8 @@ class Golden:
         self.low, self.high = array.min(axis=0), array.max(axis=0)
         # Edges of a few pictures lie apart by parts of a pixel: pooled over a small region.
         spread = array.astype(np.float32).std(axis=0, ddof=1)
+        if spread.ndim == 3:
+            spread = spread.max(axis=2)
         spread = cv2.sqrt(cv2.boxFilter(spread * spread, cv2.CV_32F, (7, 7)))
         few = 1 + 2.0 / len(images)
         self.tolerance = np.maximum(

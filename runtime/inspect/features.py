@@ -1,0 +1,269 @@
+"""Circles and lines on parts, to a small part of a pixel, with what they may be off by."""
+
+import math
+from typing import Any, List, NamedTuple, Optional, Tuple
+
+import numpy as np
+
+from .edges import Edges, curvature_shift, find_edges, fit_circle, fit_line
+from .plane import Plane
+
+NEIGHBOURS = 1.4  # profiles a pixel apart share pixels: their misses are not independent
+SYSTEMATIC_PX = 0.02  # what one fit cannot see of itself: sampling, the shape of the blur
+LEAST_SHARE = 0.35  # of the profiles must show the edge
+
+
+class Circle(NamedTuple):
+    """A circle on the plane.
+
+    Attributes:
+        middle: `(2,)` lengths.
+        diameter: Length.
+        doubt: 95 % half width of the diameter.
+        place_doubt: The same of the middle, along one axis.
+        points: `(n, 2)` of its edge, on the plane.
+        blur: Pixels.
+    """
+
+    middle: np.ndarray
+    diameter: float
+    doubt: float
+    place_doubt: float
+    points: np.ndarray
+    blur: float
+
+
+class Line(NamedTuple):
+    """A straight edge on the plane.
+
+    Attributes:
+        middle: `(2,)` lengths, the middle of the points.
+        angle: Radians, along the edge.
+        doubt: 95 % half width of its place across itself.
+        angle_doubt: The same of the angle in radians.
+        points: `(n, 2)` on the plane.
+        half: Half of its length.
+    """
+
+    middle: np.ndarray
+    angle: float
+    doubt: float
+    angle_doubt: float
+    points: np.ndarray
+    half: float
+
+    @property
+    def across(self) -> np.ndarray:
+        """Unit vector across it."""
+        return np.array([-math.sin(self.angle), math.cos(self.angle)])
+
+
+class NotFound(Exception):
+    """A feature is not there, or not as it should be; the text is a sentence for people."""
+
+
+def _root(*parts: float) -> float:
+    return math.sqrt(sum(part * part for part in parts))
+
+
+def look(
+    image: np.ndarray, plane: Plane, at: np.ndarray, normal: np.ndarray, reach: float
+) -> Tuple[Edges, np.ndarray]:
+    """Edges across a shape given on the plane.
+
+    Args:
+        image: `(h, w)` float32.
+        plane: Where the shape lies.
+        at: `(n, 2)` on the plane.
+        normal: `(n, 2)` unit vectors on the plane, towards the ground.
+        reach: Pixels to both sides.
+
+    Returns:
+        The edges, and `(n, 2)` where they lie on the plane.
+    """
+    pixel = plane.scale(at.mean(axis=0))
+    here = plane.seen_edge(at, normal)
+    there = plane.to_pixels(plane.to_plane(here) + normal * pixel)
+    outward = there - here
+    outward /= np.maximum(np.linalg.norm(outward, axis=1, keepdims=True), 1e-9)
+    height, width = image.shape
+    inside = ((here > 2) & (here < (width - 3, height - 3))).all(axis=1)
+    if inside.mean() < 0.9:
+        raise NotFound("the edge leaves the picture")
+    edges = find_edges(image, here, outward, reach)
+    # The sign that most profiles agree on is the part's; the others met something else.
+    most = np.sign(np.nanmedian(edges.contrast)) if np.isfinite(edges.contrast).any() else 0
+    if most:
+        edges = find_edges(image, here, outward, reach, int(most))
+    return edges, plane.to_plane(edges.xy, outward)
+
+
+def find_circle(
+    image: np.ndarray,
+    plane: Plane,
+    middle: Any,
+    diameter: float,
+    hole: bool,
+    reach: Optional[float] = None,
+    arc: Optional[Tuple[float, float]] = None,
+) -> Circle:
+    """The circle near a rough one.
+
+    Args:
+        image: `(h, w)` float32.
+        plane: Where it lies.
+        middle: `(2,)` on the plane.
+        diameter: Roughly.
+        hole: Whether the ground is within it.
+        reach: How far off its edge may lie; a few pixels unless given.
+        arc: Radians on the plane from and to which there is an edge; all around unless given.
+
+    Raises:
+        NotFound: There is none.
+    """
+    middle, radius = np.asarray(middle, float), 0.5 * diameter
+    pixel = plane.scale(middle)
+    wide = 6.0 if reach is None else max(reach / pixel, 2.0)
+    points, fit, blur = np.zeros((0, 2)), None, 0.0
+    for turn_reach in (wide, min(wide, 4.0)):
+        low, high = (0.0, 2 * math.pi) if arc is None else arc
+        count = int(np.clip((high - low) * radius / pixel, 16, 720))
+        turn = low + (np.arange(count) + 0.5) * ((high - low) / count)
+        ray = np.stack((np.cos(turn), np.sin(turn)), axis=1)
+        limit = min(turn_reach, 0.6 * radius / pixel)
+        edges, points = look(image, plane, middle + radius * ray, -ray if hole else ray, limit)
+        fit = fit_circle(points, 0.02 * pixel)
+        if fit is None or fit.used.sum() < LEAST_SHARE * count or not fit.values[2] > 0:
+            seen = 0 if fit is None else int(fit.used.sum())
+            raise NotFound(f"{seen} of {count} profiles show the edge")
+        if arc is not None and fit.covariance[2, 2] > (0.5 * pixel) ** 2:
+            raise NotFound("the arc is too short to tell its radius")
+        middle, radius = fit.values[:2], float(fit.values[2])
+        blur = float(np.nanmedian(edges.blur[fit.used]))
+    assert fit is not None
+    inward = float(curvature_shift(blur * pixel, radius))
+    value = 2 * (radius + inward)
+    fixed = SYSTEMATIC_PX * pixel
+    own = 2 * math.sqrt(fit.covariance[2, 2]) * 2 * NEIGHBOURS
+    doubt = _root(own, 2 * fixed, plane.relative * value, 0.6 * inward, plane.place)
+    own = 2 * NEIGHBOURS * math.sqrt(max(fit.covariance[0, 0], fit.covariance[1, 1]))
+    place = _root(own, fixed, plane.place)
+    return Circle(middle, value, doubt, place, points[fit.used], blur)
+
+
+def find_line(
+    image: np.ndarray,
+    plane: Plane,
+    start: Any,
+    end: Any,
+    normal: Any,
+    reach: Optional[float] = None,
+) -> Line:
+    """The straight edge near a rough one.
+
+    Args:
+        image: `(h, w)` float32.
+        plane: Where it lies.
+        start: `(2,)` on the plane.
+        end: The same.
+        normal: `(2,)` across it, towards the ground.
+        reach: How far off it may lie; a few pixels unless given.
+
+    Raises:
+        NotFound: There is none.
+    """
+    start, end = np.asarray(start, float), np.asarray(end, float)
+    along = end - start
+    extent = float(np.linalg.norm(along))
+    pixel = plane.scale(0.5 * (start + end))
+    count = int(np.clip(extent / pixel, 6, 720))
+    t = (np.arange(count) + 0.5) / count
+    at = start + t[:, None] * along
+    wide = 6.0 if reach is None else max(reach / pixel, 2.0)
+    out = np.tile(np.asarray(normal, float) / np.linalg.norm(normal), (count, 1))
+    fit, points = None, at
+    for limit in (wide, min(wide, 4.0)):
+        points = look(image, plane, at, out, limit)[1]
+        fit = fit_line(points, 0.02 * pixel)
+        if fit is None or fit.used.sum() < 0.5 * count:
+            seen = 0 if fit is None else int(fit.used.sum())
+            raise NotFound(f"{seen} of {count} profiles show the edge")
+        if fit.spread > max(0.02 * extent, 1.5 * pixel):
+            raise NotFound("the edge is not straight")
+        across = np.array([-math.sin(fit.values[2]), math.cos(fit.values[2])])
+        across *= np.sign(across @ out[0])
+        at = at + ((fit.values[:2] - at) @ across)[:, None] * across
+        out = np.tile(across, (count, 1))
+    assert fit is not None
+    angle = float(fit.values[2])
+    if math.cos(angle - math.atan2(along[1], along[0])) < 0:
+        angle = math.remainder(angle + math.pi, 2 * math.pi)
+    across = np.array([-math.sin(angle), math.cos(angle)])
+    own = 2 * NEIGHBOURS * math.sqrt(float(across @ fit.covariance[:2, :2] @ across))
+    doubt = _root(own, SYSTEMATIC_PX * pixel, plane.place)
+    own = 2 * NEIGHBOURS * math.sqrt(float(fit.covariance[2, 2]))
+    turn = math.hypot(own, (SYSTEMATIC_PX * pixel + plane.place) / max(extent, pixel))
+    return Line(fit.values[:2], angle, doubt, turn, points[fit.used], 0.5 * extent)
+
+
+def find_outline(
+    image: np.ndarray, plane: Plane, contour: np.ndarray, reach: float = 4.0
+) -> Tuple[np.ndarray, float, float]:
+    """The edge all around a rough contour.
+
+    Args:
+        image: `(h, w)` float32.
+        plane: Where it lies.
+        contour: `(n, 2)` pixels, a pixel apart, as OpenCV goes around a part.
+        reach: Pixels.
+
+    Returns:
+        `(m, 2)` on the plane, the share of them where no edge was found and the rough one stands,
+        and the blur of the others in pixels, NaN without any.
+    """
+    step = max(len(contour) // 360, 2)
+    pad = np.concatenate((contour[-6:], contour, contour[:6]))
+    smooth = np.stack([np.convolve(pad[:, k], np.ones(9) / 9, "same") for k in (0, 1)], axis=1)
+    tangent = (smooth[8:-4] - smooth[4:-8])[::step]
+    at = contour[::step]
+    area = np.sum(contour[:, 0] * np.roll(contour[:, 1], -1))
+    area -= np.sum(np.roll(contour[:, 0], -1) * contour[:, 1])
+    outward = np.stack((tangent[:, 1], -tangent[:, 0]), axis=1) * np.sign(area)
+    outward /= np.maximum(np.linalg.norm(outward, axis=1, keepdims=True), 1e-9)
+    edges = find_edges(image, at, outward, reach)
+    most = np.sign(np.nanmedian(edges.contrast)) if np.isfinite(edges.contrast).any() else 0
+    if most:
+        edges = find_edges(image, at, outward, reach, int(most))
+    missing = ~np.isfinite(edges.xy).all(axis=1)
+    pixels = np.where(missing[:, None], at, edges.xy)
+    blur = float(np.nanmedian(edges.blur)) if float(missing.mean()) < 1 else math.nan
+    return plane.to_plane(pixels, outward), float(missing.mean()), blur
+
+
+def polygon_area(points: np.ndarray) -> float:
+    """Area within a polygon, positive."""
+    x, y = points.T
+    return 0.5 * abs(float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))))
+
+
+def polygon_middle(points: np.ndarray) -> np.ndarray:
+    """Centroid `(2,)` of the area within a polygon."""
+    after = np.roll(points, -1, axis=0)
+    cross = points[:, 0] * after[:, 1] - points[:, 1] * after[:, 0]
+    total = float(cross.sum())
+    if abs(total) < 1e-9:
+        return points.mean(axis=0)
+    return ((points + after) * cross[:, None]).sum(axis=0) / (3 * total)
+
+
+def ends(line: Line) -> np.ndarray:
+    """The two ends `(2, 2)` of a line on the plane."""
+    along = np.array([math.cos(line.angle), math.sin(line.angle)]) * line.half
+    return np.stack((line.middle - along, line.middle + along))
+
+
+def round_points(circle: Circle, count: int = 72) -> List[np.ndarray]:
+    """Points around a circle, closed, to be drawn."""
+    turn = np.linspace(0, 2 * math.pi, count + 1)
+    ring = np.stack((np.cos(turn), np.sin(turn)), axis=1)
+    return [circle.middle + 0.5 * circle.diameter * ring]

@@ -1,0 +1,274 @@
+"""Gauges of a recipe: a picture in, measured parts out, with reasons and what forbids to judge."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Optional, Tuple
+
+import numpy as np
+
+from ...core import DataError
+from ...core.verdict import PASS, Reason, Verdict
+from ..sources.base import load_cv2
+from . import checks
+from .align import Lying, Shape, lie
+from .camera import Camera
+from .colour import card_of
+from .features import NotFound
+from .gauge_settings import Gauge, GaugeSettings, read_settings
+from .kinds import Measure, Sight, measure_one
+from .plane import Plane
+from .segment import SHORT, Blob, find_blobs
+
+SPECK = 0.2  # share of the taught part's area below which something is dirt
+_ONE_OFF = ("parts",)
+
+
+@dataclass(frozen=True)
+class FoundPart:
+    """One part as it lies and what was measured on it.
+
+    Attributes:
+        xyxy: `(4,)` pixels around it.
+        cut: Whether the border of the picture cuts it.
+        shape: `round`, `rectangle` or `free`.
+        place: `(2,)` of its origin on the plane, in millimetres with a camera, else pixels.
+        angle: Degrees from the plane's x to its own, towards y.
+        outline: `(n, 2)` pixels of its edge.
+        measures: By name of the gauge.
+        reasons: Its gauges against their limits.
+        drawn: Places in the picture, `(n, 2)` pixels each, by name of the gauge.
+    """
+
+    xyxy: np.ndarray
+    cut: bool
+    shape: str
+    place: np.ndarray
+    angle: float
+    outline: np.ndarray
+    measures: Dict[str, Measure] = field(default_factory=dict)
+    reasons: Tuple[Reason, ...] = ()
+    drawn: Dict[str, List[np.ndarray]] = field(default_factory=dict)
+
+    @property
+    def verdict(self) -> str:
+        """`pass`, `fail` or `unsure` by its own gauges alone."""
+        return Verdict.of(self.reasons).verdict if self.reasons else PASS
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What gauges say of one picture.
+
+    Attributes:
+        parts: From the left.
+        measures: By name of the gauge; `part2_bore` for the second part where there are several.
+        reasons: Gauges against their limits, then the conditions under which they count.
+    """
+
+    parts: Tuple[FoundPart, ...] = ()
+    measures: Dict[str, Measure] = field(default_factory=dict)
+    reasons: Tuple[Reason, ...] = ()
+
+    @property
+    def problems(self) -> Tuple[Reason, ...]:
+        """What forbids to judge, with a sentence each."""
+        return tuple(r for r in self.reasons if r.condition and r.outcome != PASS)
+
+    @property
+    def verdict(self) -> Verdict:
+        """Pass, fail or unsure; unsure where there is any problem."""
+        return Verdict.of(self.reasons)
+
+    def as_dict(self) -> Dict[str, Any]:
+        """For JSON."""
+        return {
+            "verdict": self.verdict.verdict,
+            "parts": [
+                {
+                    "xyxy": [round(float(v), 1) for v in part.xyxy],
+                    "shape": part.shape,
+                    "place": [round(float(v), 4) for v in part.place],
+                    "angle": round(part.angle, 3),
+                    "verdict": part.verdict,
+                }
+                for part in self.parts
+            ],
+            "measures": {
+                name: {
+                    "value": round(m.value, 5), "uncertainty": round(m.uncertainty, 5),
+                    "unit": m.unit,
+                }
+                for name, m in self.measures.items()
+            },
+            "reasons": [reason.as_dict() for reason in self.reasons],
+            "problems": [reason.text for reason in self.problems],
+        }  # fmt: skip
+
+
+class Gauging:
+    """The gauges of a recipe.
+
+    Args:
+        settings: The recipe's section: `parts`, `gauges`, `checks`, `marks`, `grey`, `checker` and
+            `taught`; or what `read_settings` made of it.
+        camera: For millimetres; without it lengths are pixels.
+        path: Where the section stands in its file, for errors.
+
+    Raises:
+        ConfigError: The section is wrong.
+        DataError: What was taught is damaged.
+    """
+
+    def __init__(self, settings: Any, camera: Optional[Camera] = None, path: str = "") -> None:
+        if not isinstance(settings, GaugeSettings):
+            settings = read_settings(settings, path)
+        self.settings: GaugeSettings = settings
+        self.camera = camera
+        self.plane = Plane(camera, settings.thickness, settings.edge)
+        self.shape = Shape.of(settings.taught)
+
+    def measure(self, image: np.ndarray) -> Measured:
+        """Find the parts, turn them as they were taught, and measure each.
+
+        Args:
+            image: `(h, w, 3)` uint8 BGR.
+
+        Returns:
+            Never an error for what a picture shows: what cannot be measured is a reason without a
+            value, what forbids to judge a broken condition.
+        """
+        settings = self.settings
+        conditions = checks.camera_fits(image, self.camera, settings)
+        if conditions and self.camera is not None and self.camera.size != _size(image):
+            return Measured(reasons=tuple(conditions))
+        conditions += checks.moved(image, settings)
+        blobs, trouble = self._blobs(image)
+        conditions += trouble
+        if not blobs:
+            conditions += checks.dark_or_bright(image)
+        conditions += checks.parts_in_view(blobs, settings)
+        card, trouble = self._card(image)
+        conditions += trouble
+        grey = _grey(image)
+        parts: List[FoundPart] = []
+        blurs, masks = [], np.zeros(grey.shape, bool)
+        for blob in blobs:
+            found = lie(grey, self.plane, blob, self.shape, _factor(image))
+            blurs.append(found.blur)
+            masks |= blob.mask
+            sight = Sight(grey, image, self.plane, found, blob.mask, self.shape, card, len(blobs))
+            parts.append(self._part(sight, blob))
+        if blobs:
+            conditions += checks.exposure(image, masks, settings)
+            known = [b for b in blurs if math.isfinite(b)]
+            conditions += checks.focus(max(known) if known else math.nan, settings)
+        several = settings.count > 1 or len(parts) > 1
+        measures: Dict[str, Measure] = {}
+        reasons: List[Reason] = []
+        for number, part in enumerate(parts, 1):
+            before = f"part{number}_" if several else ""
+            for name, value in part.measures.items():
+                measures[name if name in self._once else before + name] = value
+            for reason in part.reasons:
+                once = reason.name in self._once
+                if not once or number == 1:
+                    reasons.append(reason if once else _renamed(reason, before))
+        if not parts:
+            reasons += self._nothing(len(blobs))
+        return Measured(tuple(parts), measures, tuple(reasons + conditions))
+
+    def look(self, image: np.ndarray) -> Tuple[List[Blob], List[Lying]]:
+        """The parts in a picture as they lie, without measuring them; for teaching.
+
+        Raises:
+            DataError: No ground can be told from parts.
+        """
+        grey = _grey(image)
+        blobs = self._without_specks(find_blobs(image, self.settings.least_area))
+        factor = _factor(image)
+        return blobs, [lie(grey, self.plane, blob, self.shape, factor) for blob in blobs]
+
+    @property
+    def _once(self) -> Tuple[str, ...]:
+        """Gauges of the picture and not of each part."""
+        return tuple(gauge.name for gauge in self.settings.gauges if gauge.kind in _ONE_OFF)
+
+    def _blobs(self, image: np.ndarray) -> Tuple[List[Blob], List[Reason]]:
+        try:
+            return self._without_specks(find_blobs(image, self.settings.least_area)), []
+        except DataError as error:
+            return [], [Reason("ground", None, condition=True, text=str(error))]
+
+    def _without_specks(self, blobs: List[Blob]) -> List[Blob]:
+        if self.shape is None or not blobs:
+            return blobs
+        kept = []
+        for blob in blobs:
+            pixel = self.plane.scale(self.plane.to_plane(blob.contour.mean(axis=0))[0])
+            if blob.area * pixel**2 > SPECK * self.shape.area or blob.cut:
+                kept.append(blob)
+        return kept
+
+    def _card(self, image: np.ndarray) -> Tuple[Any, List[Reason]]:
+        try:
+            return card_of(image, self.settings), []
+        except DataError as error:
+            return None, [Reason("grey", None, condition=True, text=str(error))]
+
+    def _part(self, sight: Sight, blob: Blob) -> FoundPart:
+        measures: Dict[str, Measure] = {}
+        reasons: List[Reason] = []
+        for gauge in self.settings.gauges:
+            try:
+                shown = measure_one(gauge, sight)
+            except NotFound as error:
+                if gauge.limited:
+                    text = f"{gauge.name} could not be measured: {error}"
+                    reasons.append(Reason(gauge.name, None, gauge.low, gauge.high, text=text))
+                continue
+            for name, measure, text in shown:
+                measures[name] = measure
+                if name == gauge.name and gauge.limited:
+                    reasons.append(_reason(gauge, measure, text))
+        lying = sight.lying
+        return FoundPart(
+            blob.xyxy, blob.cut, lying.shape, lying.pose.middle, math.degrees(lying.pose.angle),
+            self.plane.to_pixels(lying.outline), measures, tuple(reasons), sight.drawn,
+        )  # fmt: skip
+
+    def _nothing(self, count: int) -> List[Reason]:
+        """Counts are known where nothing is in view."""
+        return [
+            Reason(g.name, float(count), g.low, g.high)
+            for g in self.settings.gauges
+            if g.kind in _ONE_OFF and g.limited
+        ]
+
+
+def _reason(gauge: Gauge, measure: Measure, text: str) -> Reason:
+    return Reason(
+        gauge.name, measure.value, gauge.low, gauge.high, measure.uncertainty, measure.unit,
+        text=text,
+    )  # fmt: skip
+
+
+def _renamed(reason: Reason, before: str) -> Reason:
+    return Reason(
+        before + reason.name, reason.value, reason.low, reason.high, reason.uncertainty,
+        reason.unit, reason.condition, reason.text,
+    )  # fmt: skip
+
+
+def _grey(image: np.ndarray) -> np.ndarray:
+    if image.ndim == 2:
+        return image.astype(np.float32)
+    cv2 = load_cv2()
+    return cv2.cvtColor(image.astype(np.float32), cv2.COLOR_BGR2GRAY)
+
+
+def _size(image: np.ndarray) -> Tuple[int, int]:
+    return image.shape[1], image.shape[0]
+
+
+def _factor(image: np.ndarray) -> int:
+    return max(min(image.shape[:2]) // SHORT, 1)

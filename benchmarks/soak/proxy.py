@@ -37,9 +37,14 @@ class Proxy:
 
     def listen(self) -> None:
         """Take connections, at the port that it had before."""
-        self._listener = socket.create_server(("127.0.0.1", self.port))
-        self.port = self._listener.getsockname()[1]
-        threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
+        listener = self._listener = socket.create_server(("127.0.0.1", self.port))
+        self.port = listener.getsockname()[1]
+        threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
+
+    @property
+    def listening(self) -> bool:
+        """Whether it takes connections."""
+        return self._listener is not None
 
     def deaf(self) -> None:
         """Listen no more: who connects is refused by the kernel."""

@@ -33,6 +33,11 @@ class Timeline:
         """Seconds by which the clock was set, forward or back; the last hundred."""
         self._known = self._offset
 
+    def use(self, clock: Any) -> None:
+        """Tell the time by another clock from now on; it counts as set, not as replaced."""
+        with self._lock:
+            self._clock = clock
+
     def unix(self, monotonic: float) -> float:
         """Unix time of a moment of the monotonic clock, not far in the past."""
         with self._lock:

@@ -2,12 +2,14 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Optional, Tuple
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, Union
 
 import numpy as np
 
-from ...core import DataError
+from ...core import DataError, StorageError
 from ...core.verdict import PASS, Reason, Verdict
+from ..files import write_whole
 from ..sources.base import load_cv2
 from . import checks
 from .align import Lying, Shape, lie
@@ -16,6 +18,7 @@ from .colour import card_of
 from .features import NotFound
 from .gauge_settings import Gauge, GaugeSettings, read_settings
 from .kinds import Measure, Sight, measure_one
+from .pictures import pictures_in, read_picture
 from .plane import Plane
 from .segment import SHORT, Blob, find_blobs
 
@@ -272,3 +275,55 @@ def _size(image: np.ndarray) -> Tuple[int, int]:
 
 def _factor(image: np.ndarray) -> int:
     return max(min(image.shape[:2]) // SHORT, 1)
+
+
+def gauge_pictures(
+    images: Union[str, Path],
+    settings: Any,
+    camera: Optional[Camera] = None,
+    out: Optional[Union[str, Path]] = None,
+    progress: Optional[Callable[[int, int], None]] = None,
+) -> Iterator[Tuple[Path, Optional[np.ndarray], Measured]]:
+    """Measure a picture, or each one of a folder.
+
+    Args:
+        images: A picture or a folder of them.
+        settings: As for `Gauging`.
+        camera: As for `Gauging`.
+        out: Folder for pictures with the gauges drawn in.
+        progress: Called with how many of how many are done.
+
+    Yields:
+        Path, picture and what was measured, in the order of names. A picture that cannot be read
+        is None and unsure.
+
+    Raises:
+        UsageError: There is no picture.
+        ConfigError: The section is wrong.
+        StorageError: `out` cannot be written.
+    """
+    gauging = settings if isinstance(settings, Gauging) else Gauging(settings, camera)
+    paths = pictures_in(Path(images))
+    folder = None if out is None else Path(out)
+    if folder is not None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(f"{folder} cannot be made", got=error.strerror) from None
+    for number, path in enumerate(paths, 1):
+        image: Optional[np.ndarray] = None
+        try:
+            image = read_picture(path)
+            measured = gauging.measure(image)
+        except DataError as error:
+            measured = Measured(
+                reasons=(Reason("readable", None, condition=True, text=str(error)),)
+            )
+        if folder is not None and image is not None:
+            from .gauge_drawing import draw_measured
+
+            png = load_cv2().imencode(".png", draw_measured(image, measured))[1].tobytes()
+            write_whole(folder / f"{path.stem}.png", png)
+        if progress is not None:
+            progress(number, len(paths))
+        yield path, image, measured

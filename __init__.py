@@ -16,6 +16,7 @@ _PUBLIC = {
     "run": ".cli.jobs",
     "replay": ".cli.jobs",
     "read_events": ".cli.jobs",
+    "totals": ".cli.jobs",
     "load_config": ".runtime.config",
     "load_model": ".runtime.model",
     "check": ".runtime.modelcheck",
@@ -24,7 +25,7 @@ _PUBLIC = {
 }
 
 if TYPE_CHECKING:
-    from .cli.jobs import demo, read_events, replay, run
+    from .cli.jobs import demo, read_events, replay, run, totals
     from .dashboard import write_report
     from .runtime.config import load_config
     from .runtime.doctor import examine
@@ -40,6 +41,7 @@ __all__ = [
     "read_events",
     "replay",
     "run",
+    "totals",
     "write_report",
 ]
 

@@ -42,7 +42,7 @@ def read_run(folder: Path) -> ReportView:
 
     summary, notices = _read_summary(folder / "summary.json")
     with Journal(folder / "events.db", readonly=True) as journal:
-        clock = Clock(journal.get("clock") or "file")
+        clock = Clock(journal.get("clock") or "file", journal.get("timezone"))
         shapes = journal.get("shapes") or {}
         found = collect(journal.events(), clock)
         names = list(dict.fromkeys([*_cameras(summary), *shapes, *journal.cameras()]))

@@ -2,8 +2,10 @@
 
 import math
 import time
-from typing import Any, Callable, Dict, Sequence
+from typing import Any, Callable, Dict, Optional, Sequence
 
+from ..core import ConfigError
+from ..runtime.timezones import Zone
 from .series import DAY, HOUR, MINUTE
 
 
@@ -68,12 +70,14 @@ class Clock:
     """Turns the timestamps of a run into what its reader calls the time.
 
     Args:
-        kind: `file`: seconds since the start of the recording. `unix`: Unix seconds, told in the
-            time zone of the machine that writes the report.
+        kind: `file`: seconds since the start of the recording. `unix`: Unix seconds.
+        zone: Name of the time zone that these are told in; that of the machine that writes the
+            report unless given, or where it knows no such zone.
     """
 
-    def __init__(self, kind: str = "file") -> None:
+    def __init__(self, kind: str = "file", zone: Optional[str] = None) -> None:
         self.live = kind == "unix"
+        self._zone = _known_zone(zone) if self.live else None
         self._offsets: Dict[int, int] = {}
 
     def local(self, timestamp: float) -> float:
@@ -86,7 +90,10 @@ class Clock:
             if len(self._offsets) > 4096:
                 self._offsets.clear()
             try:
-                offset = time.localtime(block * 900).tm_gmtoff or 0
+                if self._zone is not None:
+                    offset = self._zone.offset(block * 900)
+                else:
+                    offset = time.localtime(block * 900).tm_gmtoff or 0
             except (OverflowError, ValueError, OSError):
                 offset = 0  # no calendar holds such a time
             self._offsets[block] = offset
@@ -122,7 +129,16 @@ class Clock:
             return "Times count from the start of the recording (h:mm:ss)."
         offsets = sorted(set(self._offsets.values()))
         names = " and ".join(_offset(o) for o in offsets) or "UTC"
+        if self._zone is not None and self._zone.name not in ("local", "UTC", "Etc/UTC"):
+            names = f"{self._zone.name}, {names}"
         return f"Times are local clock times ({names})."
+
+
+def _known_zone(name: Optional[str]) -> Optional[Zone]:
+    try:
+        return Zone(name) if name and name != "local" else None
+    except ConfigError:
+        return None
 
 
 def elapsed(seconds: float) -> str:

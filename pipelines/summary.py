@@ -130,11 +130,11 @@ def _gaps(count: int, missing: float, longest: float, reasons: Dict[str, float])
         "reasons": {reason: round(length, 1) for reason, length in sorted(reasons.items())},
     }
     if count:
-        told["note"] = f"lower bound, {_words(missing)} missing"
+        told["note"] = f"lower bound, {length_in_words(missing)} missing"
     return told
 
 
-def _words(seconds: float) -> str:
+def length_in_words(seconds: float) -> str:
     """A length of time in its largest unit: `8 minutes`."""
     for unit, name in ((86400.0, "day"), (3600.0, "hour"), (60.0, "minute")):
         if seconds >= 2 * unit or (name == "minute" and seconds >= unit):

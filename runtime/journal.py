@@ -263,17 +263,20 @@ class Journal:
 
     # Reading
 
-    def events(self, camera: Optional[str] = None, kind: Optional[str] = None) -> Iterator[Event]:
-        """Events in the order they were journalled, of one camera or kind if asked.
+    def events(
+        self, camera: Optional[str] = None, kind: Union[str, Sequence[str], None] = None
+    ) -> Iterator[Event]:
+        """Events in the order they were journalled, of one camera, kind or kinds if asked.
 
         Read in pages, so a long reading never holds up the writer.
         """
         clauses = ["rowid > ?"]
         values: List[Any] = []
-        for column, value in (("camera", camera), ("kind", kind)):
-            if value is not None:
-                clauses.append(f"{column} = ?")
-                values.append(value)
+        kinds = [kind] if isinstance(kind, str) else kind
+        for column, wanted in (("camera", None if camera is None else [camera]), ("kind", kinds)):
+            if wanted is not None:
+                clauses.append(f"{column} IN ({', '.join('?' * len(wanted))})")
+                values.extend(wanted)
         query = (
             "SELECT rowid, camera, timestamp, kind, ordinal, payload FROM events WHERE "
             + " AND ".join(clauses)

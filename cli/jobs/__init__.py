@@ -6,5 +6,6 @@ What a command does, one of these functions does; `import edgelane` offers them.
 from .composition import replay, run
 from .demo import demo
 from .folder import parse_size, read_events
+from .totals import totals
 
-__all__ = ["demo", "parse_size", "read_events", "replay", "run"]
+__all__ = ["demo", "parse_size", "read_events", "replay", "run", "totals"]

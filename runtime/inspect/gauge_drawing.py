@@ -39,21 +39,27 @@ def draw_measured(image: np.ndarray, measured: Measured) -> np.ndarray:
         _outline(cv2, canvas, part, times, unit, number if several else None)
     for part in measured.parts:
         for name, lines in part.drawn.items():
-            reason = next((r for r in part.reasons if r.name == name), None)
-            ink = _INKS[reason.outcome] if reason is not None else INK
-            _lines(cv2, canvas, lines, times, ink, unit)
+            _lines(cv2, canvas, lines, times, _ink(part, name), unit)
+    for part in measured.parts:
+        for name, lines in part.drawn.items():
             measure = part.measures.get(name)
             if measure is not None and measure.unit and lines:
-                _label(cv2, canvas, lines, times, ink, unit, _value(measure, False), taken, part)
+                text = _value(measure, False)
+                _label(cv2, canvas, lines, times, _ink(part, name), unit, text, taken, part)
     rows = _rows(measured)
     line = int(21 * unit)
-    table = np.full((line * (len(rows) + 1) + line // 2, width, 3), GROUND, np.uint8)
+    table = np.full((line * (len(rows) + 2), width, 3), GROUND, np.uint8)
     verdict = measured.verdict.verdict
     _words(cv2, table, (8 * unit, line), verdict.upper(), _INKS[verdict], 0.62 * unit, 2)
     for k, (cells, ink) in enumerate(rows, 2):
         for text, share in zip(cells, (0.008, 0.2, 0.4, 0.6)):
-            _words(cv2, table, (share * width, k * line - line // 4), text, ink, 0.5 * unit)
+            _words(cv2, table, (share * width, k * line + line // 3), text, ink, 0.5 * unit)
     return np.concatenate((canvas, table))
+
+
+def _ink(part: FoundPart, name: str) -> Any:
+    reason = next((r for r in part.reasons if r.name == name), None)
+    return INK if reason is None else _INKS[reason.outcome]
 
 
 def _value(measure: Measure, doubt: bool) -> str:

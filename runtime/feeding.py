@@ -82,10 +82,9 @@ def feed_frames(
         patience: Seconds after which cameras without a frame are told that time passes.
     """
 
-    def count(camera: "LoopCamera") -> None:
-        name, stats = camera.name, camera.stats
-        stats.dropped = dropped[name] + crew.dropped(name)
-        stats.skipped = skipped[name] + crew.skipped(name)
+    def count(camera: "LoopCamera", more: int) -> None:
+        camera.stats.dropped = dropped[camera.name] + crew.dropped(camera.name)
+        camera.stats.skipped = skipped[camera.name] + more
 
     def take(name: str, result: Result) -> None:
         camera = loop.cameras[name]
@@ -95,7 +94,8 @@ def feed_frames(
                 camera.stats.add(stage, getattr(result, stage))
         if result.second is not None:
             camera.stats.add("second", result.second)
-        count(camera)
+        # As it was at this frame: a file's capture is ahead, and would count anew after a restart.
+        count(camera, result.skipped)
         if second is None:
             loop.step(camera, loop.dated(camera, result.observation), result.captured)
         else:
@@ -113,7 +113,8 @@ def feed_frames(
         now = loop.clock.monotonic()
         for camera in loop.cameras.values():
             if not camera.finished:
-                count(camera)
+                if camera.live:
+                    count(camera, crew.skipped(camera.name))
                 camera.tell_drops(now)
         loop.tick()
 
@@ -134,7 +135,7 @@ def feed_frames(
     with crew:
         try:
             for name in crew.work(take, idle, patience, ask, hold):
-                count(cameras[name])
+                count(cameras[name], crew.skipped(name))
                 loop.finish(cameras[name])
         finally:
             loop.stats.batches = crew.batches

@@ -15,7 +15,8 @@ Spent = Tuple[float, float]
 class Result:
     """A frame with its detections, and `(wall, CPU)` seconds of each stage.
 
-    `captured` is the moment of the monotonic clock from which its latency is measured.
+    `captured` is the moment of the monotonic clock from which its latency is measured, `skipped`
+    how many frames of its camera were not wanted until then.
     """
 
     observation: Observation
@@ -25,6 +26,7 @@ class Result:
     postprocess: Spent
     second: Optional[Spent] = None
     captured: Optional[float] = None
+    skipped: int = 0
 
 
 def observation_of(item: Any, answer: Any, detected: bool = True) -> Observation:

@@ -46,6 +46,7 @@ class Batching:
         self.best = 1
         self.exact = True
         self._step = 0
+        self._trying = False
         self._agreed = 0
         self._failures = 0
         self._next_at = -math.inf
@@ -83,9 +84,10 @@ class Batching:
         Returns:
             How many frames, 0 for no trial, and in batches of how many they are run first.
         """
-        if self.most < 2 or waiting < 2:
+        if self.most < 2 or waiting < 2 or self._trying:
             return 0, 0
         if self.best > 1 and now >= self._check_at and waiting >= self.best:
+            self._trying = True
             return self.best, 1
         if self._step >= len(self._sizes) or now < self._next_at:
             return 0, 0
@@ -97,6 +99,7 @@ class Batching:
         usual = self.seconds(self.best)
         if not usual or (budget_s is not None and usual > budget_s):
             return 0, 0  # not known yet, or a larger one takes no less
+        self._trying = True
         return size, self.best
 
     def tried(
@@ -120,6 +123,7 @@ class Batching:
             exact: Whether they are the same to the bit.
             now: What time it is.
         """
+        self._trying = False
         if not alike:
             self.most = self.best = 1  # the graph mixes pictures, or its outputs have no batch
             return
@@ -144,8 +148,15 @@ class Batching:
         self._next_at = now + self._pause
         self._pause = min(2 * self._pause, PAUSE_MOST_S)
 
+    def untried(self) -> None:
+        """A trial came to nothing."""
+        self._trying = False
+
     def failed(self, now: float) -> bool:
-        """A batch failed and its frames did not; True where none is tried any more."""
+        """A batch failed and its frames did not; True when that was the last one."""
+        if self.most == 1:
+            return False
+        self._trying = False
         self._failures += 1
         self._agreed = 0
         self.best, self._step = 1, 0

@@ -79,7 +79,8 @@ class Capture(threading.Thread):
                 return
             if pace is None or chosen or pace.take(frame.timestamp):
                 number = int(getattr(frame, "index", 0)) if pace is None else pace.number
-                if not self._desk.put(Task(self.camera, frame, spent), number, self._stopped):
+                task = Task(self.camera, frame, spent, self.skipped)
+                if not self._desk.put(task, number, self._stopped):
                     return
             watch.lap()
 

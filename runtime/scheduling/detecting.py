@@ -66,7 +66,7 @@ class Detecting:
                 task.result = Result(
                     observation, task.decode, task.preprocess, task.infer, watch.lap()
                 )
-                task.result.captured = task.captured
+                task.result.captured, task.result.skipped = task.captured, task.skipped
             except BaseException as error:
                 task.error = error
 
@@ -110,7 +110,8 @@ class Detecting:
     def _trial(self, tasks: List[Task], reference: int) -> None:
         """Both ways, on the same thread, one after the other; the first gives the results."""
         good = self._prepare(tasks)
-        if len(good) < len(tasks) or len(good) < 2:
+        if len(good) < len(tasks):
+            self._desk.untried()
             for task in good:
                 self._single(task)
             return
@@ -125,6 +126,7 @@ class Detecting:
                     self._apart(good[start:], error)
                     return
                 part[0].error = error
+                self._desk.untried()
                 for task in good[start + 1 :]:
                     self._single(task)
                 return
@@ -194,6 +196,8 @@ class Detecting:
             self._single(task)
         if all(task.error is None for task in tasks):
             self._failed(error)
+        else:
+            self._desk.untried()
 
     def _failed(self, error: BaseException) -> None:
         if self._desk.failed():

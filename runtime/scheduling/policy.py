@@ -160,8 +160,9 @@ class Scheduler:
                 if not rest:
                     break
                 picks.append(self._pick(self._next(rest)))
-        if sum(pick.detect for pick in picks) < 2:
+        if reference and sum(pick.detect for pick in picks) < 2:
             reference = 0
+            self._batching.untried()
         return Turn(picks, reference)
 
     def release(self, name: str, count: int = 1) -> None:

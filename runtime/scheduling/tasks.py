@@ -28,15 +28,17 @@ class Task:
         "outputs",
         "preprocess",
         "result",
+        "skipped",
         "transform",
     )
 
-    def __init__(self, camera: str, frame: Frame, decode: Spent) -> None:
+    def __init__(self, camera: str, frame: Frame, decode: Spent, skipped: int = 0) -> None:
         self.camera = camera
         self.frame = frame
         moment = getattr(frame, "captured", None)
         self.captured: float = monotonic() if moment is None else moment
         self.decode = decode
+        self.skipped = skipped
         self.detect = True
         self.preprocess = self.infer = (0.0, 0.0)
         self.outputs: Any = None
@@ -178,6 +180,11 @@ class Desk:
         """A trial is done; see `Batching.tried`."""
         with self._lock:
             self._batching.tried(size, reference, apart, together, alike, exact, monotonic())
+
+    def untried(self) -> None:
+        """A trial came to nothing."""
+        with self._lock:
+            self._batching.untried()
 
     def failed(self) -> bool:
         """A batch failed; see `Batching.failed`."""

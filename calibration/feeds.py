@@ -18,6 +18,7 @@ from ..core import (
 )
 from ..core.card import METADATA_KEY
 from ..runtime.backends import open_backend
+from ..runtime.classify import build_classifier
 from ..runtime.graph import picture_input, side_input, signature_of
 from ..runtime.model import build_model
 from ..runtime.pose import PoseModel, build_pose
@@ -113,8 +114,7 @@ def open_feeds(
             names, tensors, identity = people.names, people.tensors, people.identity
             warnings: List[str] = []
         else:
-            card = _card(backend, decoder, changes, where)
-            convert = Preprocessor(card.input, picture.dtype)
+            card, convert = _whole(backend, decoder, changes, where)
             frames = choose_frames(images, count, progress=progress)
 
             def tensors(rows: Sequence[int]) -> Iterator[np.ndarray]:
@@ -157,11 +157,26 @@ def _grouped(
                 return
 
 
+Convert = Callable[[np.ndarray], Tuple[np.ndarray, Any]]
+
+
+def _whole(
+    backend: Any, decoder: Optional[str], changes: Dict[str, Any], where: str
+) -> Tuple[ModelCard, Convert]:
+    """How a model that sees whole pictures is fed: its card, and what makes its tensors."""
+    text = backend.metadata.get(METADATA_KEY)
+    if text and ModelCard.from_json(text).task == "classify":
+        classifier = build_classifier(backend, decoder=decoder, input=changes, where=where)
+        return classifier.card, classifier.preprocess
+    card = _card(backend, decoder, changes, where)
+    return card, Preprocessor(card.input, picture_input(backend, where).dtype)
+
+
 def _card(backend: Any, decoder: Optional[str], changes: Dict[str, Any], where: str) -> ModelCard:
     """How a model that sees whole pictures is fed."""
     text = backend.metadata.get(METADATA_KEY)
     card = ModelCard.from_json(text) if text else None
-    if card is not None and card.task in ("classify", "anomaly"):
+    if card is not None and card.task == "anomaly":
         known = [field.name for field in dataclasses.fields(InputSpec)]
         for name in changes:
             if name not in known:

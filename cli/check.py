@@ -12,6 +12,7 @@ import click
 @click.option("--out", default="check", show_default=True, metavar="DIR", help="For the pictures.")
 @click.option("--decoder", metavar="NAME", help="How the model's output is read.")
 @click.option("--confidence", type=float, help="Score below which a detection is dropped.")
+@click.option("--task", metavar="NAME", help="detect or classify, if the model does not say.")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 def command(
     model: str,
@@ -19,10 +20,11 @@ def command(
     out: str,
     decoder: Optional[str],
     confidence: Optional[float],
+    task: Optional[str],
     as_json: bool,
 ) -> None:
-    """Draw what MODEL detects in pictures, and warn when its preprocessing looks wrong."""
-    from ..runtime.modelcheck import check
+    """Draw what MODEL sees in pictures, and warn when its preprocessing looks wrong."""
+    from ..runtime.modelcheck import check, task_of
     from ..runtime.progress import Progress
     from ..runtime.registry import resolve_model
 
@@ -31,14 +33,24 @@ def command(
     def tell(done: int, count: int) -> None:
         progress.update(done, done / count)
 
-    report = check(
-        resolve_model(model), images, out=out, decoder=decoder, confidence=confidence, progress=tell
-    )
+    path = resolve_model(model)
+    options = {"decoder": decoder, "confidence": confidence}
+    task = task or task_of(path)
+    if task == "classify":
+        del options["confidence"]
+    report = check(path, images, out=out, task=task, progress=tell, **options)
     progress.close()
     if as_json:
         click.echo(json.dumps(report))
         return
     click.echo(f"model     {report['model']} read as {report['decoder']}")
-    click.echo(f"pictures  {report['images']}, with {report['detections']} detections, in {out}")
+    if task == "classify":
+        shown = ", ".join(f"{n} {name}" for name, n in list(report["classes"].items())[:8])
+        click.echo(f"pictures  {report['images']}: {shown}, in {out}")
+        maps = "in the pictures" if report["map"] is None else f"none, for {report['map']}"
+        click.echo(f"maps      {maps}")
+    else:
+        count = report["detections"]
+        click.echo(f"pictures  {report['images']}, with {count} detections, in {out}")
     for warning in report["warnings"]:
         click.echo(f"warning   {warning}")

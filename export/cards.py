@@ -8,6 +8,7 @@ from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Union
 from ..core import InputSpec, ModelCard, ModelError, UsageError, did_you_mean
 from ..core.card import METADATA_KEY
 from ..runtime.backends import Backend
+from ..runtime.classify import build_classifier
 from ..runtime.decoders.registry import FAMILIES
 from ..runtime.model import build_model
 
@@ -129,6 +130,8 @@ def make_card(
     inner = dict(fields.get("input", {}))
     if size is not None:
         inner["size"] = size
+    if task == "classify":
+        return _classifier(own, backend, fields, inner, where), ""
     if task != "detect":
         return _plain(own, fields, inner, str(task)), ""
     try:
@@ -151,6 +154,29 @@ def make_card(
         )
     changes = {k: v for k, v in fields.items() if k not in ("input", "decoder")}
     return dataclasses.replace(model.card, **changes), ""
+
+
+def _classifier(
+    own: Optional[ModelCard],
+    backend: Backend,
+    fields: Mapping[str, Any],
+    inner: Dict[str, Any],
+    where: str,
+) -> ModelCard:
+    """A card of a classifier, which says what its numbers are and how pictures are cut."""
+    model = build_classifier(
+        backend,
+        decoder=fields.get("decoder"),
+        classes=fields.get("classes"),
+        input=inner,
+        where=where,
+    )
+    left = ("input", "decoder", "classes", "task", "extra")
+    changes = {k: v for k, v in fields.items() if k not in left}
+    extra = {**model.card.extra, **fields.get("extra", {})}
+    if own is None and "resize" not in inner:
+        extra.setdefault("classify", {"crop": model.settings.crop})
+    return dataclasses.replace(model.card, task="classify", extra=extra, **changes)
 
 
 def _plain(

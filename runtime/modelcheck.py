@@ -7,9 +7,11 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
-from ..core import DataError, Detections, StorageError
+from ..core import DataError, Detections, ModelCard, StorageError, UsageError
+from ..core.card import METADATA_KEY
 from .agreement import judge, try_inputs
 from .model import Model, load_model
+from .onnx_metadata import read_metadata
 from .sources.base import load_cv2
 from .sources.file import IMAGES, natural
 
@@ -22,16 +24,19 @@ def check(
     images: Union[str, Path],
     out: Union[str, Path, None] = None,
     *,
+    task: Optional[str] = None,
     progress: Optional[Callable[[int, int], None]] = None,
     **options: Any,
 ) -> Dict[str, Any]:
-    """Run a detector over a folder of pictures, draw what it finds and judge its input.
+    """Run a model over a folder of pictures, draw what it finds and judge its input.
 
     Args:
         model: Path of the model, or a `Model`.
         images: Folder of pictures, best some that show what the model is to find.
         out: Folder for the drawn pictures, which keep their names; made if missing. None draws
             nothing.
+        task: `detect`, or `classify`, see `classify.checking.check_classifier`; `detect` unless
+            given.
         progress: Called with the number of pictures done and all.
         options: As for `load_model`: decoder, classes, confidence, nms_iou, input, threads.
 
@@ -45,7 +50,18 @@ def check(
         StorageError: The drawn pictures cannot be written.
         ModelError, ConfigError, MissingDependency: As `load_model`.
     """
+    if task not in (None, "detect", "classify"):
+        raise UsageError(
+            f"models of the task {task!r} are not checked", expected="detect or classify"
+        )
     paths = _paths(Path(images))
+    if task == "classify" and not isinstance(model, Model):
+        from .classify.checking import check_classifier
+
+        if out is not None:
+            _make(Path(out))
+        folder = None if out is None else Path(out)
+        return check_classifier(str(model), paths, folder, progress=progress, **options)
     own = not isinstance(model, Model)
     detector = model if isinstance(model, Model) else load_model(model, **options)
     try:
@@ -53,6 +69,19 @@ def check(
     finally:
         if own:
             detector.close()
+
+
+def task_of(path: Union[str, Path]) -> Optional[str]:
+    """The task on a model's card; None where it has none."""
+    from .backends.serve import is_engine
+
+    if is_engine(str(path)):
+        from .engines import read_passport
+
+        text = read_passport(path).metadata.get(METADATA_KEY)
+    else:
+        text = read_metadata(path).get(METADATA_KEY)
+    return ModelCard.from_json(text).task if text else None
 
 
 def _check(

@@ -2,8 +2,7 @@
 
 from typing import Any, Optional
 
-from ..core import ConfigError, ModelCard
-from ..core.card import METADATA_KEY
+from ..core import ConfigError
 from .config import Config
 
 
@@ -67,12 +66,13 @@ def open_second(config: Config, pipeline: Any = None, first: Any = None) -> Any:
         EdgelaneError: The model cannot be opened, or does not look at regions as the pipeline
             wants them looked at.
     """
+    from .modelcheck import task_of
     from .registry import resolve_model
 
     if config.second is None:
         return getattr(first, "second", None)
     path = resolve_model(config.second, config.folder)
-    task = getattr(pipeline, "second_task", None) or _task_of(path) or "pose"
+    task = getattr(pipeline, "second_task", None) or task_of(path) or "pose"
     if task == "classify":
         from .classify import load_classifier
 
@@ -80,17 +80,6 @@ def open_second(config: Config, pipeline: Any = None, first: Any = None) -> Any:
     from .pose import load_pose
 
     return load_pose(path, threads=1)
-
-
-def _task_of(path: str) -> Optional[str]:
-    from .engines import read_passport
-    from .onnx_metadata import read_metadata
-
-    if path.lower().endswith(".onnx"):
-        text = read_metadata(path).get(METADATA_KEY)
-    else:
-        text = read_passport(path).metadata.get(METADATA_KEY)
-    return ModelCard.from_json(text).task if text else None
 
 
 def _open_classifier(

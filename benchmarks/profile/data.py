@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Union
 
+from ...calibration.accuracy.labels import class_folders, load_class_folders
 from ...core import DataError
 from ...runtime.sources.file import IMAGES, natural
 
@@ -25,6 +26,7 @@ class Data:
         labels: Folder of text files with poses, or None.
         identity: Hash of what is measured on.
         timed: Names of the pictures that times are measured on.
+        kinds: Whether `images` holds a folder of pictures for each class.
     """
 
     images: Path
@@ -32,6 +34,7 @@ class Data:
     labels: Optional[Path]
     identity: str
     timed: Sequence[str]
+    kinds: bool = False
 
     def to_dict(self) -> Dict[str, Any]:
         """For a task of a worker."""
@@ -41,6 +44,7 @@ class Data:
             "labels": None if self.labels is None else str(self.labels),
             "identity": self.identity,
             "timed": list(self.timed),
+            "kinds": self.kinds,
         }
 
     @classmethod
@@ -56,6 +60,7 @@ class Data:
             path("labels"),
             data["identity"],
             tuple(data["timed"]),
+            bool(data.get("kinds", False)),
         )
 
 
@@ -64,7 +69,8 @@ def find_data(data: PathLike, images: Optional[PathLike] = None) -> Data:
 
     Args:
         data: A COCO file; or a folder of pictures, or one that holds `annotations/*.json` and the
-            folder of the images, or `images/` and `labels/` of poses.
+            folder of the images, or `images/` and `labels/` of poses, or a folder of pictures for
+            each class.
         images: Folder of the images of a COCO file, where it cannot be found beside it.
 
     Raises:
@@ -86,6 +92,8 @@ def find_data(data: PathLike, images: Optional[PathLike] = None) -> Data:
             folder = Path(images) if images else _images_in(path, annotations)
         elif (path / "labels").is_dir() and (path / "images").is_dir():
             folder, labels = path / "images", path / "labels"
+        elif not _pictures(path) and class_folders(path):
+            return _of_kinds(path)
     else:
         annotations = path
         folder = Path(images) if images else images_of(path)
@@ -95,6 +103,16 @@ def find_data(data: PathLike, images: Optional[PathLike] = None) -> Data:
             f"there are no pictures in {folder}", expected="files that end in " + ", ".join(IMAGES)
         )
     return Data(folder, annotations, labels, _identity(folder, names, annotations), names[:TIMED])
+
+
+def _of_kinds(folder: Path) -> Data:
+    """A folder of pictures for each class; times are measured on some of each."""
+    names = [
+        str(picture.path.relative_to(folder)) for picture in load_class_folders(folder).pictures
+    ]
+    steps = max(len(names) // TIMED, 1)
+    timed = names[::steps][:TIMED]
+    return Data(folder, None, None, _identity(folder, names, None), timed, True)
 
 
 def _images_in(folder: Path, annotations: Path) -> Path:

@@ -25,6 +25,9 @@ tr.estimate td.ms, tr.estimate td.infer { font-style: italic; }
 .stack-bar { display: flex; height: 14px; border-radius: 3px; overflow: hidden; min-width: 160px; }
 .stack-bar i { display: block; height: 100%; }
 .s0 { background: #7b8794; } .s1 { background: #d98c3d; } .s2 { background: #0064a8; }
+.confusion td, .confusion thead th { text-align: center; }
+.confusion td.right { background: rgba(0, 122, 90, calc(var(--depth) * 0.45)); }
+.confusion td.wrong { background: rgba(200, 70, 40, calc(var(--depth) * 0.6)); }
 .s3 { background: #007a5a; } .s4 { background: #6a3d9a; }
 """
 
@@ -92,6 +95,11 @@ TEMPLATE = """<!DOCTYPE html>
 {% endif %}
 </section>
 {% endfor %}
+{% for c in confusions %}<section><h2>What {{ c.title }} takes for what</h2><div class="block"><div class="scroll"><table class="wide confusion">
+<thead><tr><th scope="col">is, taken for</th>{% for name in c.classes %}<th scope="col">{{ name }}</th>{% endfor %}<th scope="col">found</th></tr></thead><tbody>
+{% for name, row, share in c.table %}<tr><th scope="row">{{ name }}</th>{% for n, depth, right in row %}<td class="{{ 'right' if right else 'wrong' }}" style="--depth:{{ depth }}">{{ n if n else '' }}</td>{% endfor %}<td>{{ share | points }} %</td></tr>{% endfor %}
+</tbody></table></div><p class="fine">{{ c.words }}</p></div></section>
+{% endfor %}
 {% if failed or noted %}<section><h2>What to know</h2><div class="block"><table class="stack"><tbody>
 {% for r in failed %}<tr><th scope="row">{{ r.title }}</th><td class="text">{{ r.device }}: {{ r.error }}</td></tr>{% endfor %}
 {% for name, text in noted %}<tr><th scope="row">{{ text }}</th><td class="text">{{ name }}</td></tr>{% endfor %}
@@ -156,6 +164,7 @@ def render(
             ("all" if len(names) > 2 and len(names) == len(everyone) else ", ".join(names), text)
             for text, names in counted.items()
         ],
+        confusions=_confusions(shown),
         stages=[s for s in STAGES[:-1] if any(s in (r["stages"] or {}) for r in shown)],
         facts=_facts(about),
     )
@@ -164,7 +173,7 @@ def render(
 _FIELDS = (
     "kind", "backend", "accuracy", "metric", "agreement", "drop", "ms", "low_ms", "high_ms",
     "infer_ms", "fps", "watts", "energy_mj", "temperature_c", "peak_mb", "file_mb", "stages",
-    "front", "error", "device", "machine", "fitted_on",
+    "front", "error", "device", "machine", "fitted_on", "confusion", "scores",
 )  # fmt: skip
 
 
@@ -178,6 +187,35 @@ def _shown(row: Dict[str, Any]) -> Dict[str, Any]:
     shown["parts"] = parts
     shown["widths"] = {n: round(100 * part / total, 2) for n, part in parts.items()}
     return shown
+
+
+MOST_CLASSES = 20
+"""Of a table of what was taken for what that can be read."""
+
+
+def _confusions(rows: List[Dict[str, Any]]) -> List[Dict[str, Any]]:
+    """Tables of what classifiers take for what: of each model's first row."""
+    found, known = [], set()
+    for row in rows:
+        told = row["confusion"] or {}
+        name = row["title"].rsplit(" ", 1)[0]
+        if row["kind"] != "measured" or name in known or not told.get("counts"):
+            continue
+        known.add(name)
+        classes, counts = told["classes"], told["counts"]
+        if len(classes) > MOST_CLASSES:
+            continue
+        table = []
+        for i, values in enumerate(counts):
+            total = sum(values)
+            cells = [(n, round(n / total, 3) if total else 0, i == k) for k, n in enumerate(values)]
+            table.append((classes[i], cells, values[i] / total if total else None))
+        words = "Pictures of each class in a row, by the class that was chosen."
+        scores = row["scores"] or {}
+        if "top5" in scores:
+            words += f" Among the five best is the right one in {100 * scores['top5']:.1f} %."
+        found.append({"title": row["title"], "classes": classes, "table": table, "words": words})
+    return found
 
 
 def _device(name: str, rows: List[Dict[str, Any]]) -> Dict[str, Any]:

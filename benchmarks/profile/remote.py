@@ -113,9 +113,10 @@ def _packed(plan: Plan) -> Tuple[Dict[str, bytes], List[str]]:
         )
         variants.append(moved.to_dict())
     data = plan.data.to_dict()
-    for path in sorted(plan.data.images.iterdir()):
+    inner = "*/*" if plan.data.kinds else "*"
+    for path in sorted(plan.data.images.glob(inner)):
         if path.is_file():
-            add(path, "images", f"images/{path.name}")
+            add(path, "images", f"images/{path.relative_to(plan.data.images).as_posix()}")
     data["images"] = "images"
     if plan.data.annotations is not None:
         data["annotations"] = add(plan.data.annotations, ".", "annotations.json")

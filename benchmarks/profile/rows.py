@@ -167,7 +167,7 @@ def _accuracy(line: Line) -> Dict[str, Any]:
         found["metric"] = line["metric"]
         found["scores"] = line["scores"]
         found["accuracy"] = line["scores"][line["metric"]]
-    for name in ("agreement", "drop"):
+    for name in ("agreement", "drop", "confusion"):
         if name in line:
             found[name] = line[name]
     return found

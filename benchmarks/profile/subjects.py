@@ -247,18 +247,19 @@ def _classifier(
     size: Optional[Tuple[int, int]],
     decoder: Optional[str],
 ) -> Subject:
-    from ...calibration.accuracy.labels import Classifier
-    from ...runtime.graph import picture_input
-    from ...runtime.preprocess import Preprocessor
+    from ...runtime.classify import build_classifier
 
-    model = Classifier(runner)
-    card = ModelCard.from_json(runner.metadata[METADATA_KEY])
-    spec = picture_input(runner, path)
-    prepare = Preprocessor(card.input, spec.dtype)
+    model = build_classifier(runner, decoder=decoder, input=_override(size), where=path)
+    kept: List[Any] = [None]
+
+    def preprocess(image: Any) -> Any:
+        kept[0], view = model.preprocess(image, kept[0])
+        return kept[0], view
+
     stages = (
         ("decode", _reader([data.images / name for name in data.timed])),
-        ("preprocess", lambda image: prepare(image)[0]),
-        ("infer", lambda tensor: runner.infer({spec.name: tensor[None]})),
-        ("postprocess", lambda outputs: int(np.argmax(next(iter(outputs.values()))))),
+        ("preprocess", preprocess),
+        ("infer", lambda given: (model.infer(given[0]), given[1])),
+        ("postprocess", lambda given: int(np.argmax(model.postprocess(*given).score))),
     )
-    return Subject(model, "classify", stages, card.input.size, runner.close)
+    return Subject(model, "classify", stages, model.card.input.size, model.close)

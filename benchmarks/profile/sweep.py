@@ -223,7 +223,7 @@ def _about(data: Data, plan: Plan, machine: Any) -> Dict[str, Any]:
     for library in ("onnxruntime", "numpy"):
         with contextlib.suppress(EdgelaneError, ImportError):
             versions[library] = _version(library)
-    labels = data.annotations or data.labels
+    labels = data.annotations or data.labels or (data.images if data.kinds else None)
     return {
         "date": datetime.date.today().isoformat(),
         "device": machine[0],

@@ -239,11 +239,16 @@ def _judge_pose(subject: Subject, data: Data) -> Dict[str, Any]:
 
 def _judge_classes(subject: Subject, data: Data) -> Dict[str, Any]:
     from ...calibration.accuracy import load_coco
-    from ...calibration.accuracy.labels import evaluate_labels
+    from ...calibration.accuracy.labels import confusion_dict, evaluate_labels, load_class_folders
 
-    if data.annotations is None:
+    if data.kinds:
+        dataset = load_class_folders(data.images)
+    elif data.annotations is not None:
+        dataset = load_coco(data.annotations, data.images)
+    else:
         return {"notes": ["there are no labels"]}
-    return _answer(evaluate_labels(subject.model, load_coco(data.annotations, data.images)))
+    evaluation = evaluate_labels(subject.model, dataset)
+    return {**_answer(evaluation), "confusion": confusion_dict(evaluation)}
 
 
 def _judge_boxes(

@@ -1,7 +1,7 @@
 """How right a model is on labelled pictures, and how surely one differs from another."""
 
 from dataclasses import dataclass, field
-from typing import Callable, Dict, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -9,6 +9,28 @@ from ...core import DataError, Detections
 
 DRAWS = 1000
 """Draws of a bootstrap interval."""
+
+
+class Confusion(NamedTuple):
+    """What pictures of each class were taken for.
+
+    Attributes:
+        classes: Names.
+        counts: `(k, k)` int64, a row for each true class and a column for each that was chosen.
+    """
+
+    classes: Tuple[str, ...]
+    counts: np.ndarray
+
+    def worst(self, most: int = 3) -> List[Tuple[str, str, int]]:
+        """The mistakes that are made most often: true class, chosen class, how often."""
+        wrong = np.array(self.counts)
+        np.fill_diagonal(wrong, 0)
+        order = np.argsort(-wrong, axis=None, kind="stable")[:most]
+        pairs = [divmod(int(i), len(self.classes)) for i in order]
+        return [
+            (self.classes[a], self.classes[b], int(wrong[a, b])) for a, b in pairs if wrong[a, b]
+        ]
 
 
 @dataclass(frozen=True)
@@ -23,6 +45,7 @@ class Evaluation:
             name: the metric's at least, and of other scores those that are cheap.
         notes: What the reader should know: pictures that are missing, classes that are not judged.
         found: Detections of each picture, where the model is a detector.
+        confusion: What was taken for what, where it is a classifier.
     """
 
     metric: str
@@ -31,6 +54,7 @@ class Evaluation:
     redraw: Callable[[np.ndarray], Dict[str, np.ndarray]] = field(repr=False, compare=False)
     notes: Tuple[str, ...] = ()
     found: Optional[Tuple[Detections, ...]] = field(default=None, repr=False, compare=False)
+    confusion: Optional[Confusion] = field(default=None, repr=False, compare=False)
 
     @property
     def score(self) -> float:

@@ -83,9 +83,11 @@ def _boxes(
 def _classifier(
     path: str, dataset: Dataset, threads: Optional[int], progress: Progress, options: Dict[str, Any]
 ) -> Evaluation:
-    from .labels import Classifier, evaluate_labels
+    from ...runtime.classify import load_classifier
+    from .labels import evaluate_labels
 
-    return evaluate_labels(Classifier(path), dataset, progress=progress)
+    with load_classifier(path, threads=threads, **options) as model:
+        return evaluate_labels(model, dataset, progress=progress)
 
 
 def _poses(

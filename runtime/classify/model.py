@@ -326,7 +326,7 @@ def build_classifier(
     spec = _spec(backend, card, input or {}, size, where)
     noted = card.extra.get("classify") if card else None
     chosen = Settings.read({**(noted or {}), **(settings or {})})
-    if card is None and not settings:
+    if card is None and not settings and "resize" not in (input or {}):
         chosen = Settings(crop=0.875)
     answers, maps = _tried(backend, spec, output, where)
     meaning = find_meaning(

@@ -7,7 +7,6 @@ import pytest
 
 from edgelane.calibration.accuracy import agreement, evaluate, frames, load_coco
 from edgelane.calibration.accuracy.agreement import paired
-from edgelane.calibration.accuracy.labels import Classifier
 from edgelane.core import DataError, Detections, InputSpec, ModelCard, ModelError
 from edgelane.core.card import METADATA_KEY
 
@@ -107,8 +106,8 @@ def test_a_task_without_a_metric_and_a_wrong_card_are_told(classifier):
     write, dataset = classifier
     with pytest.raises(ModelError, match="no measure of accuracy for the task 'anomaly'"):
         evaluate(write("anomaly"), dataset)
-    with pytest.raises(ModelError, match="does not say that it classifies: got task 'detect'"):
-        Classifier(write("detect"))
+    with pytest.raises(ModelError, match="is no classifier: got task 'detect'"):
+        evaluate(write("detect"), dataset, task="classify")
 
 
 @pytest.mark.data

@@ -37,6 +37,7 @@ COMMANDS: Dict[str, str] = {
     "inspect": "Parts against golden ones: pass, fail or unsure, and why.",
     "grr": "Gauge R&R: how much of what is measured is the gauge; agreement of verdicts.",
     "soak": "How a run takes faults: cameras killed, stopped, cut; and the verdict.",
+    "status": "The cameras of a run, as a live table.",
     "doctor": "What this machine is, what it lacks, what to do about it.",
 }
 

@@ -6,9 +6,31 @@ from typing import Any, Dict
 
 import click
 
+from ..core import UsageError
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
 out_option = click.option(
     "--out", metavar="DIR", help="Folder of the run [default: runs/<name of the config>]."
 )
+
+
+def parse_duration(text: str) -> float:
+    """`90`, `90s`, `10m`, `1.5h` or `2d` as seconds.
+
+    Raises:
+        UsageError: The text is no time above 0.
+    """
+    number, unit = text.strip(), 1.0
+    if number[-1:] in _UNITS:
+        number, unit = number[:-1], _UNITS[number[-1:]]
+    try:
+        seconds = float(number) * unit
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < 1e9:
+        raise UsageError("a time is wrong", got=repr(text), expected="e.g. 90s, 10m, 2h or 1d")
+    return seconds
 
 
 def finish(summary: Dict[str, Any], folder: Path, as_json: bool) -> None:

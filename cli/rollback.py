@@ -1,6 +1,7 @@
 """`edgelane rollback`: the last good release runs again."""
 
 import json
+from pathlib import Path
 from typing import Optional
 
 import click
@@ -13,7 +14,7 @@ import click
 @click.option("--json", "as_json", is_flag=True, help="Print what runs now as JSON.")
 def command(root: str, to: Optional[str], listed: bool, as_json: bool) -> None:
     """Let the last good release run again; the journal and the secrets stay as they are."""
-    from ..deploy import Layout, rollback
+    from ..deploy import Layout, rollback, this_service
 
     if listed:
         releases = Layout(root).describe()
@@ -25,6 +26,7 @@ def command(root: str, to: Optional[str], listed: bool, as_json: bool) -> None:
             click.echo(f"{mark:<6}{release['id']}")
         return
     done = rollback(root, to)
+    this_service(Path(root)).restart()
     if as_json:
         click.echo(json.dumps(done._asdict()))
         return

@@ -9,41 +9,54 @@ from .bundle import Bundled, Recording, make_bundle, read_bundle
 from .contents import pictures
 from .flash import Flashed, flash
 from .fleet import Host, Rolled, flash_all, read_inventory
-from .install import Installed, install
+from .install import CAMERAS_S, Installed, install
 from .keys import new_key, read_key, read_public, write_key
 from .layout import Layout, Release
 from .probation import Limits, Probation, Sample, Verdict, probation
+from .proving import Known, Proof, Wanted, prove
 from .releases import RolledBack, mark_good, rollback, running
+from .service import Service, Systemd, this_service
+from .starting import Start, prepare_start
 from .trust import Trust, change_trust, read_trust
+from .watching import watch_release
 from .wheels import TARGETS, fetch_wheels, find_target
 
 __all__ = [
+    "CAMERAS_S",
     "Bundled",
     "Flashed",
     "Host",
     "Installed",
+    "Known",
     "Layout",
     "Limits",
     "Probation",
+    "Proof",
     "Recording",
     "Release",
     "Rolled",
     "RolledBack",
     "Sample",
+    "Service",
+    "Start",
+    "Systemd",
     "TARGETS",
     "Trust",
     "Verdict",
+    "Wanted",
     "change_trust",
-    "flash",
-    "flash_all",
     "fetch_wheels",
     "find_target",
+    "flash",
+    "flash_all",
     "install",
     "make_bundle",
     "mark_good",
     "new_key",
     "pictures",
+    "prepare_start",
     "probation",
+    "prove",
     "read_bundle",
     "read_inventory",
     "read_key",
@@ -51,5 +64,7 @@ __all__ = [
     "read_trust",
     "rollback",
     "running",
+    "this_service",
+    "watch_release",
     "write_key",
 ]

@@ -10,6 +10,7 @@ import json
 import os
 import pkgutil
 import shlex
+import signal
 import subprocess
 import tempfile
 import threading
@@ -163,11 +164,16 @@ class Far:
         try:
             self._process.wait(2)
         except subprocess.TimeoutExpired:
-            self._process.kill()
+            self._kill()
             self._process.wait()
         if self._process.stdout is not None:
             self._process.stdout.close()
         self._errors.close()
+
+    def _kill(self) -> None:
+        """End ssh, and what a command in its place has started."""
+        with contextlib.suppress(OSError):
+            os.killpg(self._process.pid, signal.SIGKILL)
 
     def ask(self, do: str, **given: Any) -> Dict[str, Any]:
         """Ask the device for something that is quickly answered.
@@ -228,7 +234,7 @@ class Far:
 
         def late() -> None:
             self._late = True
-            self._process.kill()
+            self._kill()
 
         timer = threading.Timer(self._timeout_s, late)
         timer.daemon = True
@@ -318,7 +324,7 @@ def why_gone(host: str, code: Optional[int], said: str) -> EdgelaneError:
         said: Its error output.
     """
     low, lines = said.lower(), said.splitlines()
-    last = lines[-1][:300] if lines else ""
+    last = lines[-1][:300].rstrip(". ") if lines else ""
     name = host.rpartition("@")[2]
     if "host identification has changed" in low or "offending" in low:
         return EdgelaneError(
@@ -335,7 +341,9 @@ def why_gone(host: str, code: Optional[int], said: str) -> EdgelaneError:
         )
     if "permission denied" in low and code == 255:
         return EdgelaneError(
-            f"{host} does not let you in", got=last, remedy=f"ssh-copy-id {host}, or ssh-add"
+            f"{host} does not let you in",
+            got=last,
+            remedy=f"bring your key there with ssh-copy-id {host}",
         )
     if "password is required" in low or "a terminal is required" in low:
         return Refused(f"{host} asks for the password of sudo", got=last)
@@ -343,7 +351,9 @@ def why_gone(host: str, code: Optional[int], said: str) -> EdgelaneError:
         return EdgelaneError(f"{host} refuses the password of sudo", got=last)
     if code == 127 or "command not found" in low or "no such file or directory" in low:
         return EdgelaneError(
-            f"{host} lacks what answers there", got=last, remedy="apt install python3"
+            f"{host} lacks what answers there",
+            got=last,
+            remedy="install it there: apt install python3",
         )
     if code == 255 and any(w in low for w in ("refused", "resolve", "no route", "unreachable")):
         return EdgelaneError(f"{host} cannot be reached", got=last, remedy="see that it is up")

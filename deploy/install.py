@@ -5,26 +5,35 @@ import hashlib
 import os
 import shutil
 from pathlib import Path
-from typing import BinaryIO, Callable, Iterator, List, NamedTuple, Optional
+from typing import Any, BinaryIO, Callable, Dict, Iterator, List, NamedTuple, Optional
 
-from ..core import Device, ReleaseError, StorageError, find_device
+from ..core import Device, EdgelaneError, ReleaseError, StorageError, UsageError, find_device
+from ..runtime.config import load_config
 from ..runtime.jetson import detect
 from ..runtime.loop import Clock
 from . import manifest as manifests
 from .archive import Member
 from .bundle import Opened, open_bundle, open_file
 from .checks import EARLIEST, check_device, check_expiry, check_version
-from .files import Files, make_folder, put, storage
-from .golden import Tested, check_release
+from .environment import SCRIPT, fitting, make_environment
+from .files import Files, make_folder, put, put_link, storage
+from .golden import Tested
 from .keys import parse_public
 from .layout import COMPLETE, Layout, PathLike, Release, State, sha256
-from .manifest import Manifest
-from .releases import prune, remove, sweep, switch
+from .manifest import CONFIG, Manifest
+from .proving import Known, Proof, Say, Wanted, prove, prove_apart
+from .releases import by_age, prune, remove, sweep, switch
+from .service import Service, this_service
 from .trust import read_trust, write_trust
+from .watching import read_now, speeds
 
+CAMERAS_S = 5.0
+"""For how many seconds the cameras are looked at before the switch."""
 _SPARE = 16 << 20
+_UNPACKED = 4  # times its size that a wheel takes when it is unpacked, and more than that
 
-SelfTest = Callable[[Path, Manifest], Tested]
+SelfTest = Callable[[Path, Wanted], Proof]
+"""Makes the release of a folder prove itself."""
 
 
 class Installed(NamedTuple):
@@ -37,6 +46,10 @@ class Installed(NamedTuple):
         unchanged: Whether it ran already, and nothing was done.
         tested: How it answered the golden clip; None where nothing was done.
         pruned: Ids of old releases that are gone.
+        engines: Its engines, see `Proof`.
+        cameras: Frames a second of its cameras before the switch, those that were looked at.
+        probation_s: For how long it is watched now; None where it is not.
+        warnings: Sentences that a user should see.
     """
 
     release: str
@@ -45,6 +58,10 @@ class Installed(NamedTuple):
     unchanged: bool
     tested: Optional[Tested]
     pruned: List[str]
+    engines: List[Dict[str, Any]] = []
+    cameras: Dict[str, float] = {}
+    probation_s: Optional[float] = None
+    warnings: List[str] = []
 
 
 def install(
@@ -55,11 +72,15 @@ def install(
     downgrade: bool = False,
     ignore_expiry: bool = False,
     device: Optional[str] = None,
-    probation: bool = False,
+    engines: bool = True,
+    cameras_s: float = 0.0,
+    probation_s: Optional[float] = None,
     keep: int = 3,
     files: Optional[Files] = None,
     clock: Optional[Clock] = None,
-    test: SelfTest = check_release,
+    service: Optional[Service] = None,
+    test: Optional[SelfTest] = None,
+    say: Say = lambda line: None,
 ) -> Installed:
     """Install a bundle, or leave everything as it was.
 
@@ -70,11 +91,16 @@ def install(
         downgrade: Take an older version than the one that runs.
         ignore_expiry: Take it whatever the clock says.
         device: What the machine is, where it cannot tell or an image is prepared for another.
-        probation: Let the release count as good only after `probation` has watched it.
+        engines: Build the engines of its models, or take them from the cache, where TensorRT is.
+        cameras_s: For how many seconds to look at its cameras; 0 for not at all.
+        probation_s: Let the release count as good only after `probation` has watched it for so
+            long; None to let it count at once.
         keep: How many releases to keep.
         files: What changes the disk.
         clock: What tells the time.
-        test: What makes the release prove itself.
+        service: What runs the release; systemd where the root is that of a machine it runs.
+        test: What makes the release prove itself; its own edgelane unless given.
+        say: Told what is done, a line at a time.
 
     Returns:
         What runs now.
@@ -82,10 +108,14 @@ def install(
     Raises:
         ReleaseError: The bundle is refused, fails its golden clip, or another installation is at
             work. What ran before still runs.
+        UsageError: A time to watch it makes no sense.
         StorageError: The disk is full or cannot be written; likewise.
         EdgelaneError: The release cannot be run; likewise.
     """
+    if probation_s is not None and not 0 < probation_s <= 7 * 86400:
+        raise UsageError("a probation lasts up to a week", got=f"{probation_s} s")
     layout = Layout(root, files)
+    service = service or this_service(layout.root)
     where = os.fspath(bundle)
     now = (clock or Clock()).time()
     with open_file(bundle) as file:
@@ -104,16 +134,28 @@ def install(
                 current.check()
                 _change_trust(layout, made)
                 return Installed(current.id, made.version, current.id, True, None, [])
+            first = read_now(layout)
+            say("unpacking")
             release = _stage(layout, file, opened)
             try:
-                tested = test(release.folder, made)
+                if not release.complete:
+                    say("environment")
+                    make_environment(release, made, layout.files)
+                known = _known(layout, current, release, speeds(first, read_now(layout)))
+                proof = _prove(layout, release, Wanted(engines, cameras_s, known), test, say)
+                service.prepare(layout)
                 with storage(f"release {release.id}"):
                     _complete(layout, release, opened)
             except BaseException:
                 _discard(layout, release)
                 raise
             _change_trust(layout, made)
-            _remember(layout, state, release, current, probation, now)
+            state.before = {name: camera.fps for name, camera in known.items()}
+            _remember(layout, state, release, current, probation_s, now)
+            if probation_s is not None:
+                with storage("the link to the release that watches"):
+                    watcher = _watcher(layout, state, release)
+                    put_link(layout.files, f"releases/{watcher.id}", layout.watcher)
             switch(layout, release)
             pruned: List[str] = []
             with contextlib.suppress(StorageError):  # it runs; the next one tidies up
@@ -121,8 +163,69 @@ def install(
                 state.order = [name for name in state.order if name not in pruned]
                 state.good = [name for name in state.good if name not in pruned]
                 layout.write_state(state)
+    say("switched")
+    service.restart()
+    if probation_s is not None:
+        service.watch()
     before = current.id if current is not None else None
-    return Installed(release.id, made.version, before, False, tested, pruned)
+    return Installed(
+        release.id,
+        made.version,
+        before,
+        False,
+        proof.tested,
+        pruned,
+        proof.engines,
+        proof.cameras,
+        probation_s,
+        proof.warnings,
+    )
+
+
+def _prove(
+    layout: Layout, release: Release, wanted: Wanted, test: Optional[SelfTest], say: Say
+) -> Proof:
+    """Let a release prove itself, by its own edgelane where it brings one."""
+    if test is not None:
+        return test(release.folder, wanted)
+    places = {
+        "EDGELANE_SECRETS": str(layout.secrets),
+        "EDGELANE_ENGINES": str(layout.engines),
+    }
+    if release.manifest.wheels:
+        return prove_apart(release.folder / SCRIPT, release.folder, wanted, say, places)
+    before = {name: os.environ.get(name) for name in places}
+    os.environ.update({name: before[name] or place for name, place in places.items()})
+    try:
+        return prove(release.folder, wanted, say)
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+
+
+def _watcher(layout: Layout, state: State, release: Release) -> Release:
+    """Whose edgelane watches a release: that of the last good one, which it could go back to."""
+    good = [r for r in by_age(layout, state) if r.id in state.good and r.id != release.id]
+    return good[-1] if good else release
+
+
+def _known(
+    layout: Layout, current: Optional[Release], release: Release, fps: Dict[str, float]
+) -> Dict[str, Known]:
+    """What the release that runs has of its cameras, and which of them are the new one's, too."""
+    if current is None or not fps:
+        return {}
+    try:
+        old = load_config(current.folder / CONFIG).cameras
+    except EdgelaneError:
+        return {}
+    new = load_config(release.folder / CONFIG).cameras
+    return {
+        name: Known(value, name in old and old[name].source == new[name].source)
+        for name, value in fps.items()
+        if name in new
+    }
 
 
 def release_id(opened: Opened) -> str:
@@ -166,7 +269,9 @@ def _stage(layout: Layout, file: BinaryIO, opened: Opened) -> Release:
             return release
         except ReleaseError:
             remove(layout, release)
+    wheels = set(fitting(opened.manifest.wheels))
     needed = sum(m.size for m in opened.members) + _SPARE
+    needed += _UNPACKED * sum(m.size for m in opened.members if m.name in wheels)
     with storage(f"release {release.id}"):
         free = shutil.disk_usage(str(layout.releases)).free
     if free < needed:
@@ -255,7 +360,7 @@ def _remember(
     state: State,
     release: Release,
     current: Optional[Release],
-    probation: bool,
+    probation_s: Optional[float],
     now: float,
 ) -> None:
     """Write down what is about to run, before it does."""
@@ -263,9 +368,11 @@ def _remember(
     if current is not None and current.id not in state.order:
         state.order.insert(0, current.id)
     state.good = [name for name in state.good if name != release.id]
-    state.probation, state.starts = (release.id if probation else None), 0
-    if not probation:
+    state.probation, state.starts = None, 0
+    if probation_s is None:
         state.good.append(release.id)
+    else:
+        state.probation, state.probation_s = release.id, probation_s
     if now >= EARLIEST:
         state.seen = max(state.seen, now)
     layout.write_state(state)

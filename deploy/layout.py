@@ -1,10 +1,12 @@
 """Where things lie on a device, below a root: `/`, or a folder that stands for a whole device.
 
 opt/edgelane/current -> releases/<id>     what runs
+opt/edgelane/watcher -> releases/<id>     whose edgelane watches it: that of the one before
 opt/edgelane/releases/<id>/               a release; `.complete` in it is written last
 var/lib/edgelane/state.json               which releases have proved themselves
 var/lib/edgelane/lock                     held while anything is changed
 var/lib/edgelane/runs/                    journals; no release ever touches them
+var/lib/edgelane/engines/                 engines that were built here, for all releases
 etc/edgelane/trust.json                   whose bundles are taken
 etc/edgelane/secrets/NAME                 passwords of cameras, 0600
 """
@@ -38,6 +40,8 @@ class State(msgspec.Struct):
         probation: The release that is being watched, or None.
         starts: How often it was started while it was watched.
         seen: The latest time that the clock has shown, as Unix time.
+        probation_s: For how many seconds it is watched.
+        before: Frames a second of each camera before the switch to it.
     """
 
     order: List[str] = []
@@ -45,6 +49,8 @@ class State(msgspec.Struct):
     probation: Optional[str] = None
     starts: int = 0
     seen: float = 0.0
+    probation_s: float = 600.0
+    before: Dict[str, float] = {}
 
 
 class Release:
@@ -132,8 +138,10 @@ class Layout:
         self.base = self.root / "opt/edgelane"
         self.releases = self.base / "releases"
         self.link = self.base / "current"
+        self.watcher = self.base / "watcher"
         self.var = self.root / "var/lib/edgelane"
         self.runs = self.var / "runs"
+        self.engines = self.var / "engines"
         self.etc = self.root / "etc/edgelane"
         self.trust = self.etc / "trust.json"
         self.secrets = self.etc / "secrets"

@@ -212,7 +212,7 @@ def candidates(facts: Facts, found: List[Dict[str, Any]]) -> List[Python]:
             f"{facts.host} has no Python that edgelane runs on",
             got=", ".join(versions) or None,
             expected="3.8 or newer",
-            remedy="apt install python3.8 there, or name one with --remote-python",
+            remedy="install one there, e.g. apt install python3.8, or name one with --remote-python",
         )
     return sorted(good, key=lambda one: one.edgelane is None)
 

@@ -105,6 +105,10 @@ def write_secret(name: str, value: str, folder: Optional[PathLike] = None) -> Pa
             file.write(value + "\n")
             file.flush()
             os.fsync(file.fileno())
+        if os.geteuid() == 0:
+            # The folder is the service's own, who has to read what root sets.
+            owner = place.stat()
+            os.chown(str(temporary), owner.st_uid, owner.st_gid)
         os.replace(str(temporary), str(path))
     except OSError as error:
         raise StorageError(

@@ -85,3 +85,14 @@ def test_a_run_opens_its_source_by_the_name_of_a_secret_and_never_tells_it(tmp_p
     assert summary["frames"] > 0
     written = b"".join(p.read_bytes() for p in folder.iterdir())
     assert b"74123" not in written and b"secret:door" in written
+
+
+def test_a_probation_that_nothing_needs_ends_at_once(tmp_path, capsys, monkeypatch):
+    from edgelane.deploy import Layout
+
+    monkeypatch.chdir(tmp_path)
+    assert run_cli(["probation", "--root", "nothing"]) == 0
+    assert "counts as good" in capsys.readouterr().out
+    assert Layout("nothing").current() is None
+    assert run_cli(["probation", "--root", "nothing", "--for", "soon"]) == 2
+    assert "a time is wrong" in capsys.readouterr().err

@@ -71,8 +71,8 @@ def test_rollback_passes_over_a_damaged_release(shop, device):
 
 def test_old_releases_go_but_never_the_last_good_one(shop, device):
     made = [install(shop.bundle(1), device).release]
-    made += [install(shop.bundle(v), device, probation=True).release for v in (2, 3, 4)]
-    kept = install(shop.bundle(5), device, probation=True, keep=1)
+    made += [install(shop.bundle(v), device, probation_s=600.0).release for v in (2, 3, 4)]
+    kept = install(shop.bundle(5), device, probation_s=600.0, keep=1)
     assert [r["id"] for r in Layout(device).describe()] == [made[0], kept.release]
     assert rollback(device).release == made[0]
 

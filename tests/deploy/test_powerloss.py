@@ -6,12 +6,13 @@ disk, what was not synced is dropped in several ways, and what is left is writte
 
 import os
 import random
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from edgelane.core import ReleaseError
-from edgelane.deploy import Layout, install, read_trust, rollback, running
+from edgelane.deploy import Layout, install, prove, read_trust, rollback, running
 from edgelane.deploy.files import Files
 from edgelane.deploy.golden import check_release
 
@@ -36,6 +37,10 @@ class Recorder(Files):
     def sync(self, path):
         super().sync(path)
         self.log.append(("sync", path))
+
+    def settle(self, folder):
+        super().settle(folder)
+        self.log.append(("settle", folder, Disk(folder).top))
 
     def replace(self, source, target):
         super().replace(source, target)
@@ -113,6 +118,10 @@ class Disk:
         names = self._at(path.parent).names
         if kind == "mkdir":
             names[path.name] = Folder()
+        elif kind == "settle":
+            # Nothing is promised of it before, and it is whole after.
+            names[path.name] = given[1]
+            self._at(path.parent).synced[path.name] = given[1]
         elif kind == "create":
             names[path.name] = File(given[1], given[2])
         elif kind == "symlink":
@@ -254,3 +263,23 @@ def test_the_model_of_the_disk_notices_what_is_not_synced(shop, device, tmp_path
         except ReleaseError:
             broken += 1
     assert broken > 0
+
+
+def test_an_installation_with_an_environment_that_is_cut_anywhere(shop, device, tmp_path):
+    old = install(shop.bundle(1), device).release
+    wheel = tmp_path / "edgelane-0.1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("edgelane/__init__.py", "ours = True\n")
+    bundle = shop.bundle(2, wheels=[wheel])
+
+    def work(files):
+        install(bundle, device, files=files, test=lambda folder, wanted: prove(folder))
+
+    runs = set()
+    for _, _, out in every_cut(device, work, tmp_path):
+        release = Layout(out).releases / started(out)
+        runs.add(release.name)
+        if release.name != old:
+            text = next(release.glob("venv/lib/*/site-packages/edgelane/__init__.py")).read_text()
+            assert text == "ours = True\n" and (release / "edgelane").stat().st_mode & 0o100
+    assert runs == {old, running(device).id} and len(runs) == 2

@@ -78,11 +78,11 @@ def test_limits_that_make_no_sense_are_refused():
 
 def test_on_a_device_it_goes_back_or_counts_as_good(shop, device):
     first = install(shop.bundle(1), device).release
-    second = install(shop.bundle(2), device, probation=True).release
+    second = install(shop.bundle(2), device, probation_s=600.0).release
     assert Layout(device).read_state().good == [first]
     done = probation(samples(lambda t: 0), device, before={"door": 15.0}, limits=LIMITS)
     assert done.action == "back" and running(device).id == first
-    third = install(shop.bundle(3), device, probation=True).release
+    third = install(shop.bundle(3), device, probation_s=600.0).release
     done = probation(samples(lambda t: 15), device, before={"door": 15.0}, limits=LIMITS)
     assert done.action == "keep" and running(device).id == third
     assert third in Layout(device).read_state().good
@@ -93,7 +93,7 @@ def test_on_a_device_it_goes_back_or_counts_as_good(shop, device):
 
 def test_a_device_that_starts_again_and_again_goes_back(shop, device):
     first = install(shop.bundle(1), device).release
-    install(shop.bundle(2), device, probation=True)
+    install(shop.bundle(2), device, probation_s=600.0)
     for _ in range(LIMITS.starts):
         assert probation([], device, before={}, limits=LIMITS).action == "watch"
     assert probation([], device, before={}, limits=LIMITS).action == "back"

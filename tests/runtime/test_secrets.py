@@ -1,5 +1,7 @@
 """Passwords by name."""
 
+import os
+
 import pytest
 
 from edgelane.core import ConfigError, UsageError
@@ -37,3 +39,10 @@ def test_what_is_missing_or_odd_is_told(tmp_path):
     for value in ("", "two\nlines", "x" * 5000):
         with pytest.raises(UsageError, match="the secret x is wrong"):
             write_secret("x", value, tmp_path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to others")
+def test_a_secret_that_root_sets_belongs_to_whom_the_folder_belongs(tmp_path):
+    os.chown(str(tmp_path), 1234, 1234)
+    path = write_secret("door", "hunter2", tmp_path)
+    assert (path.stat().st_uid, path.stat().st_mode & 0o777) == (1234, 0o600)

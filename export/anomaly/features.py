@@ -125,8 +125,12 @@ def build_features(tape: Tape, padded: bool, coloured: bool) -> Features:
         found.append(tape.affine(tint, 4.0))
         found.append(tape.affine(tape.sub(tint, tape.smooth(tint, 9)), 8.0))
         count += 4
-    values = tape.concat(found)
-    # The same against the picture's own mean: what is usual for this part.
+    return Features(tape.concat(found), valid, count)
+
+
+def against_mean(tape: Tape, features: Features) -> Ref:
+    """Features, and the same against the picture's own mean: `(2 c, h / 4, w / 4)`."""
+    values, valid = features.values, features.valid
     area = tape.clip(tape.total(valid), 1.0, 1e9)
     mean = tape.div(tape.total(tape.mul(values, valid)), area)
-    return Features(tape.concat([values, tape.sub(values, mean)]), valid, 2 * count)
+    return tape.concat([values, tape.sub(values, mean)])

@@ -121,7 +121,9 @@ def learn(
     others = placed(bad_names, bad_images, spec)
     defects = read_masks(masks, others, spec)
     warnings = check_alike(parts)
-    bench = Workbench(parts, others, defects, spec.resize != "stretch", coloured(parts), seed, told)
+    bench = Workbench(
+        parts, others, defects, spec.resize != "stretch", coloured(parts), seed, told, minutes
+    )
     outcomes: List[Outcome] = []
     single = [n for n in names if n != "ensemble"]
     for number, name in enumerate(single):
@@ -231,7 +233,7 @@ def assemble(
     tape, features = bench.tape, bench.features
     total = None
     for method, (gain, bias) in zip(methods, gains):
-        raw = tape.affine(method.add(tape, features.values), gain / len(gains), bias / len(gains))
+        raw = tape.affine(method.add(tape, features), gain / len(gains), bias / len(gains))
         total = raw if total is None else tape.add(total, raw)
     assert total is not None
     told = tape.affine(total, 1 / unit, -low / unit)
@@ -255,7 +257,7 @@ def checked(
     import dataclasses
 
     model = tape.to_onnx(score, heat)
-    session = _session(model)
+    session = session_of(model)
     worst, count = 0.0, 0
     for parts in groups:
         step = max(len(parts.images) // 24, 1)
@@ -282,7 +284,12 @@ def card_of(model: Any) -> ModelCard:
     return ModelCard.from_json(model.metadata_props[0].value)
 
 
-def _session(model: Any) -> Any:
+def session_of(model: Any) -> Any:
+    """onnxruntime on one thread for a `ModelProto`.
+
+    Raises:
+        MissingDependency: onnxruntime is not installed.
+    """
     from ...core import MissingDependency
 
     try:

@@ -5,16 +5,19 @@ place where parts lie still, as in PaDiM, Defard et al. 2021). `discriminator`: 
 places from made-up and known defects, learnt.
 """
 
-from typing import Callable, List, NamedTuple, Optional, Sequence
+from typing import List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
+from .features import Features, against_mean
 from .perceptron import Layer, fit, forward
 from .tape import Ref, Tape
 
 RIDGE = 0.02
 STILL = 0.7
 """Share of the variance left within places up to which parts count as lying still."""
+
+BATCH, EPOCHS, STEPS = 512, 30, 20_000
 
 
 class Looked(NamedTuple):
@@ -67,11 +70,11 @@ class Method:
 
     name = ""
 
-    def heat(self, values: np.ndarray) -> np.ndarray:
-        """`(gh, gw)` of features `(c, gh, gw)`."""
+    def heat(self, look: Looked) -> np.ndarray:
+        """`(gh, gw)` of a picture's features."""
         raise NotImplementedError
 
-    def add(self, tape: Tape, values: Ref) -> Ref:
+    def add(self, tape: Tape, features: Features) -> Ref:
         """The same as steps of a tape: `(1, gh, gw)`."""
         raise NotImplementedError
 
@@ -94,13 +97,13 @@ class Statistics(Method):
     def learn(
         cls, good: Sequence[Looked], random: np.random.Generator, most: int = 150_000
     ) -> "Statistics":
-        """From the first half of the features: the second is the same against the mean."""
-        count = len(good[0].values) // 2
-        usual = usual_places([g._replace(values=g.values[:count]) for g in good])
+        """From good parts alone."""
+        count = len(good[0].values)
+        usual = usual_places(good)
         each = max(most // len(good), 64)
         rows = []
         for look in good:
-            values = look.values[:count].astype(np.float32)
+            values = look.values.astype(np.float32)
             if usual is not None:
                 values = values - usual.mean
             places = values.reshape(count, -1).T[look.valid.ravel()]
@@ -113,23 +116,19 @@ class Statistics(Method):
         mean = middle if usual is None else usual.mean + middle[:, None, None]
         return cls(mean.astype(np.float32), (axes * scale).T.astype(np.float32))
 
-    def heat(self, values: np.ndarray) -> np.ndarray:
-        count = len(self.whiten)
-        gap = values[:count].astype(np.float32) - self.mean
-        return np.sqrt(((self.whiten @ gap.reshape(count, -1)) ** 2).mean(axis=0) + 1e-6).reshape(
-            values.shape[1:]
-        )
+    def heat(self, look: Looked) -> np.ndarray:
+        gap = look.values.astype(np.float32) - self.mean
+        white = self.whiten @ gap.reshape(len(gap), -1)
+        return np.sqrt((white * white).mean(axis=0) + 1e-6).reshape(gap.shape[1:])
 
-    def add(self, tape: Tape, values: Ref) -> Ref:
-        count = len(self.whiten)
-        first = np.eye(count, 2 * count, dtype=np.float32)
+    def add(self, tape: Tape, features: Features) -> Ref:
         if self.mean.shape[1:] == (1, 1):
-            white = tape.mix(values, self.whiten @ first, -self.whiten @ self.mean[:, 0, 0])
+            shift = -self.whiten @ self.mean[:, 0, 0]
+            white = tape.mix(features.values, self.whiten, shift)
         else:
-            moved = tape.affine(tape.mix(values, first), 1.0, -self.mean)
-            white = tape.mix(moved, self.whiten)
-        mean = tape.affine(tape.over_channels(tape.mul(white, white), "sum"), 1 / count, 1e-6)
-        return tape.sqrt(mean)
+            white = tape.mix(tape.affine(features.values, 1.0, -self.mean), self.whiten)
+        squares = tape.over_channels(tape.mul(white, white), "sum")
+        return tape.sqrt(tape.affine(squares, 1 / len(self.whiten), 1e-6))
 
 
 class Discriminator(Method):
@@ -152,14 +151,13 @@ class Discriminator(Method):
         good: Sequence[Looked],
         bad: Sequence[Looked],
         random: np.random.Generator,
-        steps: int = 6000,
-        told: Optional[Callable[[float], None]] = None,
+        steps: int = STEPS,
     ) -> "Discriminator":
-        """From good parts, and made-up or known defects on others."""
+        """From good parts, and made-up or known defects on others, in so many steps at most."""
         usual = usual_places(good)
         rows, truth, weight = [], [], []
         for look in [*good, *bad]:
-            values = _with_places(look.values.astype(np.float32), usual)
+            values = _whole(look, usual)
             flat = values.reshape(len(values), -1)
             defect = np.zeros(look.valid.shape, bool) if look.defect is None else look.defect
             wrong = np.flatnonzero((defect & look.valid).ravel())
@@ -180,18 +178,19 @@ class Discriminator(Method):
         # Half of what is drawn is defects, however many were made.
         for kind in (0.0, 1.0):
             weights[labels == kind] /= weights[labels == kind].sum()
-        return cls(fit(table, labels, weights, random, steps=steps, told=told), usual)
+        steps = int(np.clip(EPOCHS * len(table) / BATCH, 500, steps))
+        return cls(fit(table, labels, weights, random, steps=steps, batch=BATCH), usual)
 
-    def heat(self, values: np.ndarray) -> np.ndarray:
-        whole = _with_places(values.astype(np.float32), self.usual)
-        return forward(self.layers, whole.reshape(len(whole), -1).T).reshape(values.shape[1:])
+    def heat(self, look: Looked) -> np.ndarray:
+        whole = _whole(look, self.usual)
+        return forward(self.layers, whole.reshape(len(whole), -1).T).reshape(look.valid.shape)
 
-    def add(self, tape: Tape, values: Ref) -> Ref:
-        whole = values
+    def add(self, tape: Tape, features: Features) -> Ref:
+        whole = against_mean(tape, features)
         if self.usual is not None:
-            gain = 1 / self.usual.std
-            apart = tape.affine(tape.affine(values, 1.0, -self.usual.mean), gain)
-            whole = tape.concat([values, tape.clip(apart, -8.0, 8.0)])
+            apart = tape.affine(features.values, 1.0, -self.usual.mean)
+            apart = tape.affine(apart, 1 / self.usual.std)
+            whole = tape.concat([whole, tape.clip(apart, -8.0, 8.0)])
         for number, layer in enumerate(self.layers):
             whole = tape.mix(whole, layer.weight, layer.bias)
             if number + 1 < len(self.layers):
@@ -199,8 +198,11 @@ class Discriminator(Method):
         return whole
 
 
-def _with_places(values: np.ndarray, usual: Optional[Usual]) -> np.ndarray:
-    if usual is None:
-        return values
-    apart = np.clip((values - usual.mean) / usual.std, -8, 8)
-    return np.concatenate((values, apart))
+def _whole(look: Looked, usual: Optional[Usual]) -> np.ndarray:
+    """Features, the same against the picture's own mean, and against what is usual in a place."""
+    values = look.values.astype(np.float32)
+    mean = values[:, look.valid].mean(axis=1) if look.valid.any() else values.mean(axis=(1, 2))
+    found = [values, values - mean[:, None, None]]
+    if usual is not None:
+        found.append(np.clip((values - usual.mean) / usual.std, -8, 8))
+    return np.concatenate(found)

@@ -1,6 +1,6 @@
 """A small perceptron over the features of a place, trained with numpy alone."""
 
-from typing import Callable, List, NamedTuple, Optional, Tuple
+from typing import List, NamedTuple, Tuple
 
 import numpy as np
 
@@ -31,12 +31,11 @@ def fit(
     batch: int = 512,
     rate: float = 2e-3,
     decay: float = 0.02,
-    told: Optional[Callable[[float], None]] = None,
 ) -> List[Layer]:
     """Logistic regression through two hidden layers, by AdamW on a falling rate.
 
     Args:
-        x: `(n, c)` float32; any scale, it is whitened by channel and that is folded in.
+        x: `(n, c)`; any scale, it is whitened by channel and that is folded in.
         y: `(n,)` 0 or 1.
         weight: `(n,)`, how likely a row is drawn.
         random: Where chance comes from.
@@ -44,9 +43,12 @@ def fit(
         batch: Rows a step.
         rate: Of the first steps.
         decay: Of weights, decoupled.
-        told: Called with the share that is done.
     """
-    mean, std = x.mean(axis=0), x.std(axis=0) + 1e-3
+    x = x.astype(np.float32)
+    mean = x.mean(axis=0, dtype=np.float64).astype(np.float32)
+    std = x.std(axis=0, dtype=np.float64).astype(np.float32) + np.float32(1e-3)
+    x -= mean
+    x /= std
     sizes = (x.shape[1], *HIDDEN, 1)
     parameters: List[np.ndarray] = []
     for before, after in zip(sizes[:-1], sizes[1:]):
@@ -58,7 +60,7 @@ def fit(
     cumulated = np.cumsum(weight / weight.sum())
     for step in range(steps):
         rows = np.searchsorted(cumulated, random.random(batch)).clip(0, len(x) - 1)
-        gradients = _gradients(parameters, (x[rows] - mean) / std, y[rows], random)
+        gradients = _gradients(parameters, x[rows], y[rows], random)
         now = rate * min(1.0, (step + 1) / 100) * (0.02 + 0.49 * (1 + np.cos(np.pi * step / steps)))
         one, two = 1 - 0.9 ** (step + 1), 1 - 0.999 ** (step + 1)
         for p, g, m, v in zip(parameters, gradients, first, second):
@@ -70,8 +72,6 @@ def fit(
         share = min(0.995, (step + 1) / (step + 20))
         for k, p in zip(kept, parameters):
             k += (1 - share) * (p - k)
-        if told is not None and step % 200 == 0:
-            told(step / steps)
     layers = [Layer(w, b) for w, b in zip(kept[::2], kept[1::2])]
     folded = layers[0].weight / std
     layers[0] = Layer(folded.astype(np.float32), layers[0].bias - folded @ mean)

@@ -27,13 +27,16 @@ class Tape:
 
     Args:
         size: `(width, height)` of the picture.
+        opset: ONNX operators, 13 to 17; the steps are the same in all of them.
     """
 
-    def __init__(self, size: Tuple[int, int]) -> None:
+    def __init__(self, size: Tuple[int, int], opset: int = OPSET) -> None:
         self.size = size
+        self.opset = opset
         self._steps: List[Tuple[_Run, Tuple[Ref, ...]]] = [(lambda: np.zeros(0), ())]
         self._nodes: List[Tuple[str, List[str], str, Dict[str, Any]]] = []
         self._weights: Dict[str, np.ndarray] = {}
+        self._grafts: List[Tuple[Any, str]] = []
 
     def _add(
         self,
@@ -217,6 +220,43 @@ class Tape:
             mode="linear", coordinate_transformation_mode="half_pixel",
         )  # fmt: skip
 
+    def enlarge_to(self, a: Ref, size: Tuple[int, int]) -> Ref:
+        """As `enlarge`, to `(width, height)` whatever the ratio."""
+        cv2 = load_cv2()
+
+        def run(x: np.ndarray) -> np.ndarray:
+            return np.stack([cv2.resize(c, size, interpolation=cv2.INTER_LINEAR) for c in x])
+
+        number = self._add(
+            run, (a,), "Resize", ["", ""],
+            mode="linear", coordinate_transformation_mode="half_pixel",
+        )  # fmt: skip
+        # The number of channels is not known here: only one is ever enlarged so.
+        self._nodes[-1][1].append(self._weight([1, 1, size[1], size[0]], np.int64))
+        return number
+
+    def graft(self, a: Ref, model: Any, run: Callable[[np.ndarray], List[np.ndarray]]) -> List[Ref]:
+        """Another graph as steps.
+
+        Args:
+            a: What it is fed.
+            model: A `ModelProto` with one input and no name that begins with t or w and a number.
+            run: The graph itself as it stands: `(1, c, h, w)` to its outputs.
+
+        Returns:
+            A step for each output, of `(c, h, w)`.
+        """
+        self._grafts.append((model, f"t{a}"))
+        found = []
+        for index, info in enumerate(model.graph.output):
+
+            def one(x: np.ndarray, index: int = index) -> np.ndarray:
+                return run(x[None])[index][0]
+
+            found.append(self._add(one, (a,), "Identity"))
+            self._nodes[-1][1][:] = [info.name]
+        return found
+
     def top_mean(self, a: Ref, k: int) -> Ref:
         """Mean of the k largest values of one channel, `(1, 1, 1)`."""
 
@@ -278,6 +318,17 @@ class Tape:
         for op, inputs, output, attributes in self._nodes:
             nodes.append(helper.make_node(op, inputs, output.split(), **attributes))
         weights = dict(self._weights)
+        # In between, where what they are fed is made and nothing reads them yet.
+        initialisers = []
+        for graft, feed in self._grafts:
+            place = next(i for i, n in enumerate(nodes) if feed in n.output) + 1
+            inner = [type(n)() for n in graft.graph.node]
+            for copy, node in zip(inner, graft.graph.node):
+                copy.CopyFrom(node)
+                for index, name in enumerate(copy.input):
+                    copy.input[index] = feed if name == graft.graph.input[0].name else name
+            nodes[place:place] = inner
+            initialisers += list(graft.graph.initializer)
         weights["score_shape"] = np.array([1], np.int64)
         weights["map_shape"] = np.array([1, height, width], np.int64)
         nodes.append(helper.make_node("Reshape", [f"t{score}", "score_shape"], ["score"]))
@@ -291,12 +342,13 @@ class Tape:
                 helper.make_tensor_value_info("score", types.FLOAT, [1]),
                 helper.make_tensor_value_info("map", types.FLOAT, [1, height, width]),
             ],
-            [onnx.numpy_helper.from_array(w, n) for n, w in weights.items() if n in used],
+            [onnx.numpy_helper.from_array(w, n) for n, w in weights.items() if n in used]
+            + [i for i in initialisers if i.name in used],
         )
         model = helper.make_model(
-            graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="edgelane"
+            graph, opset_imports=[helper.make_opsetid("", self.opset)], producer_name="edgelane"
         )
-        model.ir_version = 7
+        model.ir_version = 8 if self.opset > 14 else 7
         if card is not None:
             note = model.metadata_props.add()
             note.key, note.value = METADATA_KEY, card.to_json()

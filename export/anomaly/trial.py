@@ -9,7 +9,7 @@ from ...runtime.sources.base import load_cv2
 from .calibrate import auroc, auroc_interval
 from .defects import KINDS, make_defect
 from .features import STRIDE, build_features
-from .methods import Discriminator, Looked, Method, Statistics
+from .methods import STEPS, Discriminator, Looked, Method, Statistics
 from .parts import Parts
 from .tape import Tape
 
@@ -46,6 +46,7 @@ class Workbench:
         coloured: Whether colour tells something.
         seed: Decides folds, made-up defects and weights.
         told: Called with the share done and a line.
+        minutes: Time that trainings may take, roughly; it bounds their steps.
     """
 
     def __init__(
@@ -57,9 +58,12 @@ class Workbench:
         coloured: bool,
         seed: int,
         told: Told,
+        minutes: float = 5.0,
     ) -> None:
         self.good, self.bad, self.masks = good, bad, list(masks)
         self.padded, self.coloured, self.seed = padded, coloured, seed
+        # At 1.5 ms a step, for one training a fold and the last one, in half of the time.
+        self.steps = int(np.clip(minutes * 60 * 0.5 / (FOLDS + 1) / 1.5e-3, 500, STEPS))
         self.size = (good.images[0].shape[1], good.images[0].shape[0])
         self.tape = Tape(self.size)
         self.features = build_features(self.tape, padded, coloured)
@@ -73,7 +77,8 @@ class Workbench:
             self._look(image, mask) for image, mask in zip(bad.images, self.masks)
         ]  # fmt: skip
         # Some are learnt from, others are judged by; neither takes a patch from another fold.
-        each = int(np.clip(900 // count, 2, 12))
+        made = float(np.clip(minutes * 600, 60, 1200))
+        each = int(np.clip(made // count, 2, 16))
         self.fakes: List[Looked] = []
         self.fake_of: List[int] = []
         self.trials: List[Looked] = []
@@ -83,7 +88,7 @@ class Workbench:
             for turn in range(each):
                 kind = KINDS[(number * each + turn) % len(KINDS)]
                 self._make(number, kind, random, self.fakes, self.fake_of)
-            for turn in range(int(np.clip(300 // count, 1, 4))):
+            for turn in range(int(np.clip(made // 3 // count, 1, 4))):
                 kind = KINDS[(number + turn * 3) % len(KINDS)]
                 if self._make(number, kind, random, self.trials, self.trial_of):
                     self.trial_kind.append(kind)
@@ -131,7 +136,7 @@ class Workbench:
         if known:
             weight = float(np.clip(0.5 * len(fakes) / len(known), 1.0, 20.0))
             fakes = fakes + [k._replace(weight=weight) for k in known]
-        return Discriminator.learn(good, fakes, random)
+        return Discriminator.learn(good, fakes, random, self.steps)
 
     def judge(self, name: str) -> Held:
         """What the method says of each picture when its fold was left out."""
@@ -151,7 +156,7 @@ class Workbench:
             for out, looked, folds in groups:
                 for number in np.flatnonzero(folds == fold):
                     look = looked[number]
-                    out[number] = np.where(look.valid, method.heat(look.values), LOW)
+                    out[number] = np.where(look.valid, method.heat(look), LOW)
         return held
 
 

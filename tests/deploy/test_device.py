@@ -423,3 +423,28 @@ def test_the_release_runs_as_its_service_starts_it(shop, device, wheels):
     assert done.returncode == 0, done.stderr
     assert "frames  10" in done.stdout
     assert (Layout(device).runs / release / "report.html").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("release, said", [("8.5", "built in"), ("none", "")])
+def test_engines_are_built_before_the_switch_and_kept_for_all_releases(shop, device, release, said):
+    """The model goes through the engine in the golden clip, on a TensorRT that computes."""
+    fakes = Path(__file__).resolve().parents[1] / "fakes/site"
+    env = {**os.environ, "PYTHONPATH": str(fakes), "EDGELANE_FAKE_TENSORRT": release}
+    if release == "none":
+        env.pop("EDGELANE_FAKE_TENSORRT")
+    shop.config.write_text(
+        "pipeline: counting\nmodel: store-person\nsource: rtsp://127.0.0.1:9/door\n"
+        "reference_size: [640, 360]\nlines: {door: {from: [300, 60], to: [330, 340]}}\n"
+    )
+    for version in (1, 2):
+        bundle = shop.bundle(version, frames=None)
+        command = [sys.executable, "-m", "edgelane", "install", str(bundle), "--root", str(device)]
+        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert ("engine   models/detector" in done.stdout) == bool(said)
+        assert said in done.stdout.replace("built before", "built in")
+        assert ("built before" in done.stdout) == (version == 2 and bool(said))
+        assert "detections within tolerance" in done.stdout
+    engines = list((device / "var/lib/edgelane/engines").glob("*.engine"))
+    assert len(engines) == bool(said)

@@ -212,7 +212,7 @@ def candidates(facts: Facts, found: List[Dict[str, Any]]) -> List[Python]:
             f"{facts.host} has no Python that edgelane runs on",
             got=", ".join(versions) or None,
             expected="3.8 or newer",
-            remedy="install one there, e.g. apt install python3.8, or name one with --remote-python",
+            remedy="install one there (apt install python3.8), or give --remote-python",
         )
     return sorted(good, key=lambda one: one.edgelane is None)
 

@@ -1,8 +1,13 @@
 """A shop whose releases are made, and a folder that stands for its device."""
 
+import sys
 from pathlib import Path
 
 import pytest
+
+HERE = str(Path(__file__).resolve().parent)
+if HERE not in sys.path:
+    sys.path.insert(0, HERE)
 
 onnx = pytest.importorskip("onnx")
 from onnx import TensorProto, helper  # noqa: E402
@@ -94,3 +99,52 @@ def tree(root: Path):
 def contents():
     """What tells whether anything below a folder has changed."""
     return tree
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    """An sshd on loopback."""
+    from loopback import start_server
+
+    server = start_server(tmp_path_factory.mktemp("sshd"))
+    yield server
+    server.close()
+
+
+class Sender:
+    """Flashes bundles to a folder that stands for a device behind ssh."""
+
+    def __init__(self, server, shop, root: Path) -> None:
+        self.server, self.shop, self.root = server, shop, root
+
+    def __call__(self, bundle, **options):
+        from edgelane.deploy import flash
+
+        return flash(self.server.host, bundle, **{**self.options, **options})
+
+    @property
+    def options(self):
+        """What reaches the device."""
+        return {
+            "ssh": self.server.ssh(),
+            "root": str(self.root),
+            "python": sys.executable,
+            "trust": self.shop.secret.public,
+            "retries": 0,
+        }
+
+
+@pytest.fixture
+def send(server, tmp_path, shop) -> Sender:
+    """Flash a bundle."""
+    root = tmp_path / "far"
+    root.mkdir()
+    return Sender(server, shop, root)
+
+
+@pytest.fixture
+def bin(server):
+    """Programs that the device finds first; they are gone after the test."""
+    yield server.bin
+    for path in server.bin.iterdir():
+        path.unlink()

@@ -48,6 +48,15 @@ def test_one_camera_may_stand_on_top(write):
     assert (camera.source, camera.settings, camera.path) == ("a.mp4", {"lines": {"door": {}}}, "")
 
 
+def test_rates_and_priorities_belong_to_cameras(write):
+    text = "fps: 5\nlatency_ms: 250\ncameras: {a: {priority: 2}, b: {fps: 12.5}}"
+    config = load_config(write(text))
+    assert [(c.fps, c.priority) for c in config.cameras.values()] == [(5.0, 2.0), (12.5, 1.0)]
+    assert config.latency_ms == 250 and config.cameras["a"].settings == {}
+    plain = load_config(write("source: door.mp4"))
+    assert (plain.cameras["camera"].fps, plain.latency_ms) == (None, None)
+
+
 def test_yaml_is_1_2_so_times_and_on_stay_text(write):
     config = load_config(write("open: 10:30\nswitch: on"))
     assert config.cameras["camera"].settings == {"open": "10:30", "switch": "on"}
@@ -74,6 +83,19 @@ def test_yaml_is_1_2_so_times_and_on_stay_text(write):
         ("reference_size: [640, 0]", "reference_size"),
         ("reference_size: [.nan, 3]", "reference_size"),
         ("cameras: {a: {source: 3}}", r"cameras\.a\.source"),
+        ("fps: 0", "fps: got 0.0, expected 0.001 to 1000 frames a second"),
+        ("fps: -5", "fps: got -5"),
+        ("fps: .nan", "fps: got nan"),
+        ("fps: .inf", "fps: got inf"),
+        ("fps: five", "fps: got 'five', expected a number"),
+        ("fps: true", "fps: got True, expected a number"),
+        ("cameras: {a: {fps: 0}}", r"cameras\.a\.fps"),
+        ("priority: high", "priority: got 'high', expected a number"),
+        ("priority: 0", "priority: got 0.0, expected 0.01 to 100"),
+        ("cameras: {a: {priority: .nan}}", r"cameras\.a\.priority: got nan"),
+        ("latency_ms: 0", "latency_ms: got 0.0, expected 1 to 60000 milliseconds"),
+        ("latency_ms: .nan", "latency_ms: got nan"),
+        ("latency_ms: soon", "latency_ms: got 'soon', expected a number"),
     ],
 )
 def test_a_wrong_config_names_the_field(write, text, message):

@@ -28,8 +28,20 @@ import click
 @click.option("--no-engine", is_flag=True, help="Build no engine during the installation.")
 @click.option("--no-cameras", is_flag=True, help="Do not look at the cameras before the switch.")
 @click.option("--ssh", metavar="COMMAND", help="What reaches it [or EDGELANE_SSH; default: ssh].")
-@click.option("--remote-python", metavar="PATH", help="Python there that has edgelane.")
-@click.option("--root", default="/", show_default=True, metavar="DIR", help="The device's root.")
+@click.option(
+    "--remote-python",
+    metavar="PATH",
+    envvar="EDGELANE_REMOTE_PYTHON",
+    help="Python there that has edgelane [default: looked for].",
+)
+@click.option(
+    "--root",
+    default="/",
+    show_default=True,
+    metavar="DIR",
+    envvar="EDGELANE_REMOTE_ROOT",
+    help="The device's root.",
+)
 @click.option("--image", metavar="DIR", help="Prepare a card's first boot here, and flash nobody.")
 @click.option("--hostname", metavar="NAME", help="With --image: the device's name.")
 @click.option("--address", metavar="IP/BITS", help="With --image: a fixed one [default: DHCP].")
@@ -169,8 +181,6 @@ def _many(inventory: str, bundle: str, as_json: bool, given: Dict[str, Any]) -> 
     if given["parallel"] < 1:
         raise UsageError("--parallel is too small", got=given["parallel"], expected="1 or more")
     options = _common(given)
-    if options["root"] == "/":
-        options.pop("root")
     beside = Path(inventory).parent / "secrets"
     secrets = given["secrets"] or (beside if beside.is_dir() else None)
 
@@ -214,8 +224,8 @@ def _image(bundle: str, as_json: bool, given: Dict[str, Any]) -> None:
     options = _common({**given, "ask_sudo": False})
     if options["trust"] is None:
         raise UsageError("--image needs the key that signed the bundle", remedy="--trust NAME.pub")
-    if options["root"] != "/" or given["dry_run"]:
-        raise UsageError("--image takes neither --root nor --dry-run")
+    if given["dry_run"]:
+        raise UsageError("--image makes a folder, and nothing else: there is no --dry-run of it")
     values = _values(given)
     network = None
     if given["address"] or given["wifi"] or given["gateway"] or given["dns"]:

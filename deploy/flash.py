@@ -23,7 +23,7 @@ from typing import (
     Union,
 )
 
-from ..core import EdgelaneError, ReleaseError
+from ..core import EdgelaneError, ReleaseError, find_device
 from .bundle import SIGNATURE, Opened, open_bundle, open_file
 from .far import Cut, Far, Refused, Torn
 from .install import release_id
@@ -127,6 +127,8 @@ def flash(
         EdgelaneError: The device cannot be reached.
     """
     begun = time.monotonic()
+    if device is not None:
+        find_device(device)  # a name that is wrong is told before anybody is asked
     work = _Work(
         host, root, tuple(ssh), python, password, trust, downgrade, ignore_expiry, device,
         check_values(dict(values or {})), tuple(options), dry_run, tell,

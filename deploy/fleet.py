@@ -40,7 +40,7 @@ class Host(msgspec.Struct, frozen=True):
     Attributes:
         address: `user@host`, or a name of the user's ssh configuration.
         port: Of its sshd, or None for ssh's own choice.
-        root: Its root.
+        root: Its root, where it is not `/`.
         device: What it is, where it cannot tell.
         python: Python there that has edgelane or is to run it.
         values: What is set there by name, before an installation.
@@ -49,7 +49,7 @@ class Host(msgspec.Struct, frozen=True):
 
     address: str
     port: Optional[int] = None
-    root: str = "/"
+    root: Optional[str] = None
     device: Optional[str] = None
     python: Optional[str] = None
     values: Dict[str, str] = {}

@@ -129,7 +129,8 @@ def with_secrets(uri: str, folder: Optional[PathLike] = None) -> str:
         UsageError: The name cannot be one.
     """
     if uri.startswith("secret:"):
-        return read_secret(uri[len("secret:") :], folder)
+        # The whole of a source may be set on the device, and name its password in turn.
+        uri = read_secret(uri[len("secret:") :], folder)
     match = _IN_URI.match(uri)
     if match is None:
         return uri

@@ -26,6 +26,8 @@ def test_sources_name_them(tmp_path, monkeypatch):
     write_secret("url", "rtsp://h/x")
     assert with_secrets("rtsp://me:secret:door@h:554/x") == "rtsp://me:a%2Fb%40c%3Ad@h:554/x"
     assert with_secrets("secret:url") == "rtsp://h/x"
+    write_secret("whole", "rtsp://me:secret:door@h:554/x")
+    assert with_secrets("secret:whole") == "rtsp://me:a%2Fb%40c%3Ad@h:554/x"
     for plain in ("rtsp://me:pw@h/x", "v.mp4", "synth://store?seed=1", "rtsp://h/secret:door@x"):
         assert with_secrets(plain) == plain
 

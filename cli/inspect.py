@@ -1,4 +1,4 @@
-"""`edgelane inspect`: pictures of parts against golden ones."""
+"""`edgelane inspect`: pictures of parts by a recipe, or against golden ones."""
 
 import json
 from typing import Optional
@@ -8,7 +8,8 @@ import click
 
 @click.command("inspect")
 @click.argument("images")
-@click.option("--golden", required=True, metavar="IMAGE|DIR", help="Good parts, paired by name.")
+@click.option("--recipe", metavar="RECIPE", help="A taught recipe, from edgelane teach.")
+@click.option("--golden", metavar="IMAGE|DIR", help="Good parts, paired by name.")
 @click.option("--one-kind", is_flag=True, help="All golden pictures show good parts of one kind.")
 @click.option("--out", metavar="DIR", help="For pictures with the defects drawn in.")
 @click.option(
@@ -23,7 +24,8 @@ import click
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON for each part.")
 def command(
     images: str,
-    golden: str,
+    recipe: Optional[str],
+    golden: Optional[str],
     one_kind: bool,
     out: Optional[str],
     area: Optional[float],
@@ -31,12 +33,23 @@ def command(
     slack: Optional[int],
     as_json: bool,
 ) -> None:
-    """Say pass, fail or unsure about each picture in IMAGES (a picture or a folder), and why."""
+    """Say pass, fail or unsure about each picture in IMAGES (a picture or a folder), and why.
+
+    By a taught --recipe, or against --golden pictures.
+    """
+    from ..core import UsageError
     from ..runtime.inspect import GoldenSettings, inspect
     from ..runtime.progress import Progress
 
+    if (recipe is None) == (golden is None):
+        raise UsageError("inspect judges by a recipe or by golden pictures",
+                         expected="either --recipe or --golden")  # fmt: skip
     given = {"area": area, "tolerance": tolerance, "slack": slack}
-    settings = GoldenSettings(**{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type]
+    own = {k: v for k, v in given.items() if v is not None}
+    if recipe is not None and (own or one_kind):
+        named = ", ".join("--" + k for k in own) or "--one-kind"
+        raise UsageError(f"{named} is for golden pictures", remedy="a recipe tells it itself")
+    settings = GoldenSettings(**own)  # type: ignore[arg-type]
     progress = Progress(unit="parts")
 
     def tell(done: int, count: int) -> None:
@@ -44,7 +57,13 @@ def command(
             progress.update(done, done / count)
 
     counts = {"pass": 0, "fail": 0, "unsure": 0}
-    for part in inspect(images, golden, one_kind, settings, out, tell):
+    if recipe is not None:
+        from ..runtime.inspect.pictured import inspect_by_recipe
+
+        parts = inspect_by_recipe(images, recipe, out, tell)
+    else:
+        parts = inspect(images, golden or "", one_kind, settings, out, tell)
+    for part in parts:
         counts[part.verdict.verdict] += 1
         if as_json:
             click.echo(json.dumps(part.as_dict()))

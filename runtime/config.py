@@ -3,7 +3,7 @@
 import importlib
 import os
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Type, Union
 
@@ -28,7 +28,11 @@ TOP_KEYS = (
     "cameras",
     *SERVICE_KEYS,
 )
-CAMERA_KEYS = ("source", "reference_size", "fps", "priority")
+CAMERA_KEYS = ("source", "reference_size", "fps", "priority", "triggers")
+OWN_KEYS = (
+    "pipeline", "model", "classes", "decoder", "confidence", "nms_iou", "input", "second",
+)  # fmt: skip
+"""Of those at the top, what a camera may say otherwise for itself."""
 DEFAULT_CAMERA = "camera"
 
 
@@ -44,6 +48,10 @@ class CameraConfig:
         path: Where it stands in the file, for errors: `cameras.entrance` or empty.
         fps: Frames a second that are looked at, at an even pace, or None for all.
         priority: Its weight against the other cameras when the device cannot look at all frames.
+        triggers: By kind of event, what it does to other cameras: `{action: [camera, …]}`; see
+            `pipelines.triggers`.
+        own: Which fields of the config are others for this camera: those of `OWN_KEYS` that stand
+            under it, checked.
     """
 
     name: str
@@ -53,6 +61,8 @@ class CameraConfig:
     path: str = ""
     fps: Optional[float] = None
     priority: float = 1.0
+    triggers: Dict[str, Dict[str, Union[str, List[str]]]] = field(default_factory=dict)
+    own: Dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -93,6 +103,11 @@ class Config:
     latency_ms: Optional[float] = None
     subscribe: Dict[str, Union[str, List[str]]] = field(default_factory=dict)
     service: Service = field(default_factory=Service)
+
+    def of(self, names: Sequence[str]) -> "Config":
+        """The config as it is for cameras that say the same for themselves."""
+        cameras = {name: self.cameras[name] for name in names}
+        return replace(self, cameras=cameras, **self.cameras[names[0]].own)
 
 
 def load_config(config: Union[str, "os.PathLike[str]", Mapping[str, Any], Config]) -> Config:
@@ -179,21 +194,12 @@ def _check(data: Dict[str, Any], folder: Path, name: str) -> Config:
             if not isinstance(settings, dict):
                 raise ConfigError(path, got=_kind(settings), expected="keys and values")
             cameras[camera] = _camera(camera, settings, shared, path)
-    classes = decode(Optional[List[str]], data.get("classes"), "classes")
-    if classes is not None and not classes:
-        raise ConfigError("classes", got="an empty list", expected="at least one class, or no key")
+    usual: Dict[str, Any] = {"pipeline": "counting", **dict.fromkeys(OWN_KEYS[1:])}
     return Config(
-        pipeline=decode(str, data.get("pipeline", "counting"), "pipeline"),
-        model=decode(Optional[str], data.get("model"), "model"),
-        classes=None if classes is None else tuple(classes),
-        decoder=decode(Optional[str], data.get("decoder"), "decoder"),
-        confidence=_share(data.get("confidence"), "confidence"),
-        nms_iou=_share(data.get("nms_iou"), "nms_iou"),
-        input=decode(Optional[Dict[str, Any]], data.get("input"), "input"),
+        **{key: _own(key, data.get(key, value), key) for key, value in usual.items()},
         cameras=cameras,
         folder=folder,
         name=name,
-        second=decode(Optional[str], data.get("second"), "second"),
         detect_every=_count(data.get("detect_every", 1), "detect_every"),
         latency_ms=_within(data.get("latency_ms"), "latency_ms", 1, 60_000, "milliseconds"),
         subscribe=decode(
@@ -201,6 +207,20 @@ def _check(data: Dict[str, Any], folder: Path, name: str) -> Config:
         ),
         service=service_of(data, decode),
     )
+
+
+def _own(key: str, value: Any, path: str) -> Any:
+    """One of `OWN_KEYS`, checked."""
+    if key in ("confidence", "nms_iou"):
+        return _share(value, path)
+    if key == "classes":
+        classes = decode(Optional[List[str]], value, path)
+        if classes is not None and not classes:
+            raise ConfigError(path, got="an empty list", expected="at least one class, or no key")
+        return None if classes is None else tuple(classes)
+    if key == "input":
+        return decode(Optional[Dict[str, Any]], value, path)
+    return decode(str if key == "pipeline" else Optional[str], value, path)
 
 
 def _camera(name: str, own: Dict, shared: Dict, path: str) -> CameraConfig:
@@ -216,8 +236,14 @@ def _camera(name: str, own: Dict, shared: Dict, path: str) -> CameraConfig:
         name=name,
         source=decode(Optional[str], values.get("source"), f"{prefix}source"),
         reference_size=None if size is None else (size[0], size[1]),
-        settings={k: v for k, v in values.items() if k not in CAMERA_KEYS},
+        settings={k: v for k, v in values.items() if k not in (*CAMERA_KEYS, *OWN_KEYS)},
         path=path,
+        triggers=decode(
+            Dict[str, Dict[str, Union[str, List[str]]]],
+            values.get("triggers") or {},
+            f"{prefix}triggers",
+        ),
+        own={k: _own(k, own[k], f"{prefix}{k}") for k in OWN_KEYS if k in own},
         fps=_within(values.get("fps"), f"{prefix}fps", 0.001, 1000, "frames a second"),
         priority=1.0 if priority is None else priority,
     )

@@ -26,6 +26,7 @@ from .folder import (
     refuse_finished,
     write_summary,
 )
+from .own import ByCamera, facts_of, open_own, recall, with_triggers
 from .sinks import Wanted, open_sinks
 from .watching import Watched, log_settings, watch
 
@@ -86,7 +87,8 @@ def run(
 
     job = _Job(config, out)
     uris = _uris(job.config, source)
-    path = _model_path(job.config, model, job.pipeline)
+    several = any(camera.own for camera in job.config.cameras.values())
+    path = "" if several else _model_path(job.config, model, job.pipeline)
     refuse_finished(job.folder, overwrite)
     with contextlib.ExitStack() as stack:
         asked = log_settings(job.config, log)
@@ -96,10 +98,18 @@ def run(
         notifier = Notifier()
         # A model may have to be built first, which takes minutes.
         notifier.tell("STATUS=opening model and cameras", "EXTEND_TIMEOUT_USEC=1800000000")
-        detector = stack.enter_context(open_first(job.config, job.pipeline, path, decoder))
-        second = open_second(job.config, job.pipeline, detector)
-        if second is not None:
-            stack.enter_context(second)
+        opened: Dict[str, Any] = {}
+        if several:
+            opened = open_own(
+                stack, job.config, decoder, lambda part, kind: _model_path(part, model, kind)
+            )
+            detector, second, classes = opened["first"], opened["second"], opened["classes"]
+        else:
+            detector = stack.enter_context(open_first(job.config, job.pipeline, path, decoder))
+            classes = detector.classes
+            second = open_second(job.config, job.pipeline, detector)
+            if second is not None:
+                stack.enter_context(second)
         # Secrets are put in here alone: the journal and the report keep their names.
         sources = {
             name: stack.enter_context(open_source(with_secrets(uri), name))
@@ -107,14 +117,17 @@ def run(
         }
         await_cameras(sources, job.config, {} if overwrite else known_sizes(job.folder))
         where = {name: _told(uri) for name, uri in uris.items()}
-        facts = {**_facts(detector, job.config, path, second), "sources": where}
+        if several:
+            facts = {**facts_of(opened, _facts), "sources": where}
+        else:
+            facts = {**_facts(detector, job.config, path, second), "sources": where}
         shown = {name: mask(uri) for name, uri in uris.items()}
         identity = {"model": path or facts, "decoder": decoder, "sources": shown}
         return job.execute(
             stack,
             sources,
             detector,
-            detector.classes,
+            classes,
             identity,
             facts,
             Wanted(tracks, detections, video, show),
@@ -194,29 +207,34 @@ class _Job:
     def __init__(self, config: ConfigLike, out: Optional[PathLike]) -> None:
         self.config = load_config(config)
         self.pipeline = pipeline_class(self.config.pipeline, self.config.folder)
+        self.parts = {name: self.config.of([name]) for name in self.config.cameras}
+        self.pipelines = {
+            name: pipeline_class(part.pipeline, part.folder) for name, part in self.parts.items()
+        }
         self.settings = {
-            name: camera_settings(self.pipeline, camera)
+            name: camera_settings(self.pipelines[name], camera)
             for name, camera in self.config.cameras.items()
         }
         self.subscribers = _subscribers(self.config)
         self.folder = Path(out) if out is not None else Path("runs") / self.config.name
-        for key in ("second", "detect_every"):
-            asks = hasattr(self.pipeline, "regions")
-            if key == "detect_every":
-                asks = asks and not getattr(self.pipeline, "every_frame", False)
-            if getattr(self.config, key) not in (None, 1) and not asks:
-                raise ConfigError(
-                    f"{key}: the pipeline {self.config.pipeline!r} asks for no regions, and needs "
-                    "the detector in every frame",
-                    remedy=f"leave {key} out",
-                )
+        for name, part in self.parts.items():
+            for key in ("second", "detect_every"):
+                asks = hasattr(self.pipelines[name], "regions")
+                if key == "detect_every":
+                    asks = asks and not getattr(self.pipelines[name], "every_frame", False)
+                if getattr(part, key) not in (None, 1) and not asks:
+                    raise ConfigError(
+                        f"{key}: the pipeline {part.pipeline!r} asks for no regions, and needs "
+                        "the detector in every frame",
+                        remedy=f"leave {key} out",
+                    )
 
     def execute(
         self,
         stack: contextlib.ExitStack,
         sources: Mapping[str, Any],
         model: Any,
-        classes: Sequence[str],
+        classes: Union[Sequence[str], Mapping[str, Sequence[str]]],
         identity: Mapping[str, Any],
         facts: Mapping[str, Any],
         wanted: Wanted,
@@ -229,13 +247,17 @@ class _Job:
         """Run the loop, and write the summary however it ended."""
         scaled = {name: self._scaled(name, source.size) for name, source in sources.items()}
         # Made before the folder is: a line of no length must not leave one behind.
+        named = classes if isinstance(classes, Mapping) else dict.fromkeys(sources, classes)
         made = {
-            name: self.pipeline(name, scaled[name], source.size, classes)
+            name: self.pipelines[name](name, scaled[name], source.size, named[name])
             for name, source in sources.items()
         }
-        for pipeline in made.values():
-            if second is not None and hasattr(pipeline, "meet_second"):
-                pipeline.meet_second(second)
+        for name, pipeline in made.items():
+            asked = second.of(name) if isinstance(second, ByCamera) else second
+            if asked is not None and hasattr(pipeline, "meet_second"):
+                pipeline.meet_second(asked)
+        live = any(source.live for source in sources.values())
+        made, board = with_triggers(made, self.config, in_turn=not live)
         streams = {
             name: Stream(
                 source,
@@ -249,7 +271,8 @@ class _Job:
         journal = stack.enter_context(
             open_journal(self.folder, {**self._identity(), **identity}, overwrite)
         )
-        live = any(source.live for source in sources.values())
+        if board is not None:
+            recall(board, journal)
         journal.set("clock", "unix" if live else "file")
         shapes = {name: _shapes(scaled[name], source.size) for name, source in sources.items()}
         journal.set("shapes", shapes)
@@ -263,7 +286,7 @@ class _Job:
             )
         files = stack.enter_context(contextlib.ExitStack())
         sinks = open_sinks(
-            files, wanted, self.folder, sources, shapes, classes, journal, stop, self.subscribers
+            files, wanted, self.folder, sources, shapes, named, journal, stop, self.subscribers
         )
         sinks += watching
 
@@ -282,6 +305,7 @@ class _Job:
                 stats=stats,
                 second=second,
                 budget_s=None if latency_ms is None else latency_ms / 1e3,
+                **({"in_turn": True} if board is not None and not live else {}),
             )
         except BaseException:
             with contextlib.suppress(Exception):  # the first error is the one to tell
@@ -297,9 +321,9 @@ class _Job:
     def _scaled(self, name: str, size: Tuple[int, int]) -> Any:
         """A camera's settings in pixels of its stream."""
         reference = self.config.cameras[name].reference_size
-        if reference is None or not hasattr(self.pipeline, "scale"):
+        if reference is None or not hasattr(self.pipelines[name], "scale"):
             return self.settings[name]
-        return self.pipeline.scale(
+        return self.pipelines[name].scale(
             self.settings[name], size[0] / reference[0], size[1] / reference[1]
         )
 
@@ -309,6 +333,10 @@ class _Job:
         more: Dict[str, Any] = {}
         if config.second is not None or config.detect_every != 1:
             more["second"] = [config.second, config.detect_every]
+        if any(camera.own for camera in config.cameras.values()):
+            more["own"] = {name: camera.own for name, camera in config.cameras.items()}
+        if any(camera.triggers for camera in config.cameras.values()):
+            more["triggers"] = {name: camera.triggers for name, camera in config.cameras.items()}
         if any(camera.fps is not None for camera in config.cameras.values()):
             more["fps"] = {name: camera.fps for name, camera in config.cameras.items()}
         return {

@@ -1,7 +1,7 @@
 """Parts found on their ground, cut out and turned upright."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, List, Optional, Tuple
 
 import numpy as np
@@ -11,6 +11,8 @@ from ..sources.base import load_cv2
 SMALL = 320  # longer side of the picture in which parts are looked for
 GRID = 48  # pixels of the longer side of the picture to which the ground is fitted
 MARGIN = 6  # pixels around an upright part
+DARK = 15.0  # levels of a ground below which its noise is more than its colour
+MOST_LIGHT = 1.6  # times the light may be more or less
 TURNS = 72  # directions in which a part without a longer side is tried
 
 
@@ -30,7 +32,7 @@ class Look:
             of the ground.
         mask: `(h, w)` uint8, 255 where the part is.
         warp: `(2, 3)` float64, from pixels of `image` to pixels of the picture.
-        ground: Grey level of the ground around it.
+        ground: `(3,)` BGR of the ground around it.
     """
 
     xyxy: np.ndarray
@@ -43,7 +45,7 @@ class Look:
     image: np.ndarray
     mask: np.ndarray
     warp: np.ndarray
-    ground: float
+    ground: np.ndarray
 
 
 def stands_out(image: np.ndarray) -> Tuple[np.ndarray, np.ndarray, float]:
@@ -177,7 +179,7 @@ def _look(
     return Look(
         box, cut, middle, float(a), float(b), max(float(area), 1.0), float(turn),
         np.rint(only).astype(np.uint8), ((inner > 127) * 255).astype(np.uint8), warp,
-        float(colour @ (0.114, 0.587, 0.299)),
+        colour,
     )  # fmt: skip
 
 
@@ -190,6 +192,26 @@ def upright_warp(middle: Any, turn: float, size: Tuple[int, int]) -> np.ndarray:
         [[c, -s, middle[0] - c * half[0] + s * half[1]],
          [s, c, middle[1] - s * half[0] - c * half[1]]]
     )  # fmt: skip
+
+
+def in_light(look: Look, ground: Any) -> Look:
+    """The look as in the light in which the ground has that colour.
+
+    Light that comes and goes, a little of it at the rim of the picture as well, so leaves no mark.
+    A ground that is nearly black tells no light: then the look stays as it is.
+
+    Args:
+        look: A part.
+        ground: `(3,)` BGR.
+    """
+    cv2 = load_cv2()
+    wanted = np.asarray(ground, np.float64)
+    if min(wanted.min(), look.ground.min()) < DARK:
+        return look
+    gain = np.clip(wanted / look.ground, 1 / MOST_LIGHT, MOST_LIGHT)
+    levels = np.arange(256)[:, None] * gain
+    table = np.clip(np.rint(levels), 0, 255).astype(np.uint8)[None]
+    return replace(look, image=cv2.LUT(look.image, table), ground=wanted)
 
 
 def turned_like(look: Look, golden: np.ndarray) -> Look:

@@ -9,7 +9,7 @@ from ...core import ConfigError
 from ...core.verdict import FAIL, PASS, Reason, Verdict
 from ..sources.base import load_cv2
 from .colour import ciede2000, lab
-from .finding import Look, find_parts, turned_like
+from .finding import Look, find_parts, in_light, turned_like
 from .golden import Golden, GoldenSettings, sharpness
 from .parts import conditions, score_of
 from .pictures import read_picture
@@ -56,10 +56,10 @@ def whole_look(image: np.ndarray) -> Look:
     height, width = image.shape[:2]
     box = np.array([0, 0, width, height], np.float64)
     middle = np.array([(width - 1) / 2, (height - 1) / 2])
-    warp = np.eye(2, 3)
+    warp, level = np.eye(2, 3), image.reshape(-1, 3).mean(axis=0)
     mask = np.full((height, width), 255, np.uint8)
     return Look(box, False, middle, float(max(width, height)), float(min(width, height)),
-                float(width * height), 0.0, image, mask, warp, float(image.mean()))  # fmt: skip
+                float(width * height), 0.0, image, mask, warp, level)  # fmt: skip
 
 
 def golden_settings(check: GoldenCheck, area: Optional[float] = None) -> GoldenSettings:
@@ -203,6 +203,8 @@ class Judge:
         reasons: List[Reason] = []
         boxes: List[Tuple[np.ndarray, float]] = []
         score: Optional[float] = None
+        if self.outlined and self.taught.get("ground"):
+            look = in_light(look, self.taught["ground"])
         reasons += self._outline(look)
         if self.checks.colour is not None and self.checks.colour.lab is not None:
             seen = part_colour(look)

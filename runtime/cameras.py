@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger("edgelane.camera")
 LOG_EVERY_S = 60.0
-"""That frames are dropped is logged this often."""
+LOG_FIRST_S = 5.0
+"""That frames are dropped is logged this often, and not before: a start takes a moment."""
 
 WORTH_TELLING = 0.01
 """Share of a camera's frames from which on the summary warns that they were dropped."""
@@ -86,7 +87,7 @@ class LoopCamera:
             not_before(reached)
         if self.pace is not None and reached is not None:
             self.pace.reached(reached)
-        self._told = (monotonic - LOG_EVERY_S, 0, 0)
+        self._told = (monotonic - LOG_EVERY_S + LOG_FIRST_S, 0, 0)
 
     def moment(self, timestamp: float) -> float:
         """The time of a frame as the pipeline sees it: it rises strictly. Where the clock of a

@@ -33,9 +33,10 @@ class Detecting:
         self._desk = desk
         self._own = threading.local()
         self._learns = getattr(model, "batch", 1) != 1
+        self._by_camera: Any = getattr(model, "of", None)
         try:
             self._reuses = "out" in inspect.signature(model.preprocess).parameters
-        except (TypeError, ValueError):
+        except (AttributeError, TypeError, ValueError):
             self._reuses = False
 
     def infer(self, work: Work) -> None:
@@ -58,7 +59,7 @@ class Detecting:
                 continue
             try:
                 if task.detect:
-                    answer = self._model.postprocess(task.outputs, task.transform)
+                    answer = self._of(task).postprocess(task.outputs, task.transform)
                 else:
                     answer = Detections.empty()
                 task.outputs = None
@@ -70,9 +71,13 @@ class Detecting:
             except BaseException as error:
                 task.error = error
 
+    def _of(self, task: Task) -> Any:
+        """The model: its camera's own, where each has one."""
+        return self._model if self._by_camera is None else self._by_camera(task.camera)
+
     def _single(self, task: Task) -> None:
         try:
-            model, image = self._model, task.frame.image
+            model, image = self._of(task), task.frame.image
             watch = Stopwatch()
             tensor = getattr(self._own, "tensor", None)
             if tensor is not None:

@@ -84,6 +84,9 @@ class Scheduler:
         workers: How many take turns.
         budget_s: Seconds that a live frame may wait before a newer one takes its place.
         batching: How many frames go together; one by one without.
+
+    Attributes:
+        pending: How many frames wait, of all cameras.
     """
 
     def __init__(
@@ -94,6 +97,8 @@ class Scheduler:
         self._batching = batching or Batching(1)
         self._lanes: Dict[str, _Lane] = {}
         self._now = 0.0  # virtual time: the tag of what was taken last
+        self._out = 0  # frames of live cameras that are taken and not passed on
+        self.pending = 0
 
     def add(
         self, name: str, live: bool, priority: float = 1.0, every: int = 1, ahead: int = 8
@@ -133,6 +138,7 @@ class Scheduler:
         if not lane.waiting:
             lane.tag = max(lane.tag, self._now) + self._share(lane, lane.looks(number))
         lane.waiting.append(_Waiting(item, number, since))
+        self.pending += 1
         return self._make_way(lane, now)
 
     def take(self, now: float, idle: int = 1) -> Optional[Turn]:
@@ -143,6 +149,8 @@ class Scheduler:
             idle: How many workers have nothing to do, with the one that asks: frames are shared
                 out among them rather than put in one batch.
         """
+        if not self.pending:
+            return None
         lanes = [lane for lane in self._lanes.values() if self._ready(lane)]
         if not lanes:
             return None
@@ -169,16 +177,15 @@ class Scheduler:
         """So many frames of a camera have been passed on."""
         lane = self._lanes[name]
         lane.out -= count
+        self._out -= count if lane.live else 0
         if lane.held and lane.waiting and self._ready(lane):
             # What it could not take while it was held up is not made good later.
             lane.held = False
             lane.tag = max(lane.tag, self._now + self._share(lane, True))
 
-    def waiting(self, name: Optional[str] = None) -> int:
-        """How many frames wait, of one camera or of all."""
-        if name is not None:
-            return len(self._lanes[name].waiting)
-        return sum(len(lane.waiting) for lane in self._lanes.values())
+    def waiting(self, name: str) -> int:
+        """How many frames of a camera wait."""
+        return len(self._lanes[name].waiting)
 
     def dropped(self, name: str) -> int:
         """How many frames of a camera had to make way."""
@@ -188,6 +195,7 @@ class Scheduler:
         """Let go of all that waits, because the run ends."""
         for lane in self._lanes.values():
             lane.waiting.clear()
+        self.pending = 0
 
     def _most(self, lane: _Lane) -> int:
         """Frames of a camera that are taken and not passed on, at most; of a file with those that
@@ -199,8 +207,12 @@ class Scheduler:
     def _ready(self, lane: _Lane) -> bool:
         if not lane.waiting:
             return False
-        lane.held = lane.live and lane.out >= self._most(lane)
-        return not lane.held
+        if not lane.live:
+            return True
+        most = self._most(lane)
+        lane.held = lane.out >= most
+        # Frames must not grow old behind the model either, where a pipeline is what is slow.
+        return not lane.held and self._out < 2 * most
 
     def _make_way(self, lane: _Lane, now: float) -> List[Any]:
         gone = []
@@ -211,6 +223,7 @@ class Scheduler:
             ):
                 gone.append(waiting.popleft().item)
             lane.dropped += len(gone)
+            self.pending -= len(gone)
         return gone
 
     def _share(self, lane: _Lane, heavy: bool) -> float:
@@ -224,6 +237,8 @@ class Scheduler:
         detect = lane.looks(number)
         lane.before = number
         lane.out += 1
+        self._out += 1 if lane.live else 0
+        self.pending -= 1
         self._now = max(self._now, lane.tag)
         if lane.waiting:
             lane.tag += self._share(lane, lane.looks(lane.waiting[0].number))

@@ -138,7 +138,7 @@ class Desk:
         with self._lock:
             self._scheduler.release(name)
             self._room[name].notify()
-            if self._scheduler.waiting(name):
+            if self._scheduler.pending:
                 self._work.notify()
 
     def waiting(self, name: str) -> int:

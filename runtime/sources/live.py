@@ -29,6 +29,9 @@ LOG_EVERY_S = 60.0
 STALE_S = 2.0
 """A picture that waited longer is not given: the world has gone on."""
 
+LATE_S = 0.25
+"""Nor is one that waited this long when a newer one is there."""
+
 
 @dataclass(frozen=True)
 class Patience:
@@ -402,7 +405,7 @@ class LiveSource(Source):
         timestamp = round(self._timeline.unix(moment), 6)
         if self._chosen is not None and not self._chosen(timestamp):
             return None
-        if ring is None or time.monotonic() - moment > STALE_S:
+        if ring is None or time.monotonic() - moment > (LATE_S if self._told else STALE_S):
             self.dropped += 1
             return None
         if not ring.intact(number, self._latest) or ring.size != self._size:
@@ -417,9 +420,12 @@ class LiveSource(Source):
 
     def _settle(self) -> None:
         """Wait for the first picture."""
-        limit = time.monotonic() + self._patience.open_s
+        began = time.monotonic()
+        limit = began + self._patience.open_s
         while self._size is None:
             self._pump(0.05)
+            if self._state == "starting" and time.monotonic() - began < self._patience.start_s:
+                limit = time.monotonic() + self._patience.open_s  # no time of the camera's
             if self._size is not None:
                 return
             if self._failure is not None:
@@ -427,9 +433,12 @@ class LiveSource(Source):
             late = time.monotonic() > limit
             if late or self._refused or self._ended or self._stopped:
                 why = self._why or "it sends nothing"
-                raise SourceError(
-                    f"camera {self.uri} gives no pictures: {why}",
-                    remedy="check user and password in the address"
-                    if self._refused
-                    else "check the address, and that the camera is on",
-                )
+                remedy = "check the address, and that the camera is on"
+                if "certificate" in why:
+                    remedy = (
+                        "add ?ca=FILE with the certificate of the camera or of who signed it; "
+                        "?verify=no trusts whoever answers"
+                    )
+                elif self._refused:
+                    remedy = "check user and password in the address"
+                raise SourceError(f"camera {self.uri} gives no pictures: {why}", remedy=remedy)

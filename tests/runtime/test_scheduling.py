@@ -376,7 +376,8 @@ def test_memory_is_bounded_when_the_device_is_far_behind():
     assert peak < 32 * 7 * image.nbytes
 
 
-def test_drops_are_told_in_the_log_but_not_for_each_frame(caplog):
+def test_drops_are_told_in_the_log_but_not_for_each_frame(caplog, monkeypatch):
+    monkeypatch.setattr("edgelane.runtime.cameras.LOG_FIRST_S", 0.2)
     assert LOG_EVERY_S >= 10
     run({"c": camera(200, 1.5)}, Model(picture_s=0.05), workers=1)
     told = [r for r in caplog.records if "does not keep up" in r.getMessage()]

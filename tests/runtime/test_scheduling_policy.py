@@ -202,7 +202,7 @@ def test_a_file_waits_and_is_never_dropped(workers, ahead, moves):
         elif out:
             got.append(out.pop(0))
             scheduler.release("file")
-        assert scheduler.waiting() + len(out) <= workers + 1 + ahead
+        assert scheduler.pending + len(out) <= workers + 1 + ahead
     assert scheduler.dropped("file") == 0
     assert got + out == list(range(len(got) + len(out)))
 
@@ -252,7 +252,7 @@ def test_a_files_frames_are_kept_out_of_batches_that_are_not_exact():
         scheduler.offer("file", n, n, 0.0, 0.0)
         scheduler.offer("live", n, n, 0.0, 0.0)
     turns = []
-    while scheduler.waiting():
+    while scheduler.pending:
         turns.append([pick.camera for pick in scheduler.take(0.0).picks])
     assert [turn for turn in turns if "file" in turn] == [["file"]] * 4
     assert any(len(turn) > 1 for turn in turns)

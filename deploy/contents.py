@@ -13,6 +13,7 @@ from ..runtime.engines import read_graph
 from ..runtime.registry import resolve_model
 from .manifest import CONFIG
 from .secrecy import refuse_passwords
+from .wheels import short_name
 
 PathLike = Union[str, "os.PathLike[str]"]
 
@@ -108,7 +109,7 @@ def gather(
     for path in _wheels(wheels):
         if path.suffix != ".whl":
             raise UsageError(f"{path} is no wheel", expected="a .whl file")
-        contents.wheels.append(f"wheels/{path.name}")
+        contents.wheels.append(f"wheels/{short_name(path.name)}")
         contents.files[contents.wheels[-1]] = path
     contents.files[CONFIG] = _config_text(data)
     return contents

@@ -105,6 +105,24 @@ def fetch_wheels(
     return [folder / name for name in names]
 
 
+def short_name(name: str) -> str:
+    """A wheel's file name with the most general of its platforms alone, which says all of them.
+
+    Bundles hold names of up to 100 letters, and `manylinux` tags of the same wheel add up.
+    """
+    stem, _, platforms = name[: -len(".whl")].rpartition("-")
+    return f"{stem}-{min(platforms.split('.'), key=_glibc)}.whl"
+
+
+def _glibc(tag: str) -> Tuple[int, str]:
+    """A platform tag by the C library that it needs, the oldest first."""
+    match = re.match(r"manylinux_2_(\d+)_", tag)
+    if match:
+        return int(match.group(1)), tag
+    older = {"manylinux1": 5, "manylinux2010": 12, "manylinux2014": 17}
+    return older.get(tag.split("_")[0], 0), tag
+
+
 def requirements(target: Target) -> List[str]:
     """What pip is asked for: what the base needs, onnxruntime, and what verifies signatures."""
     base = [r for r in importlib.metadata.requires("edgelane") or [] if "extra ==" not in r]

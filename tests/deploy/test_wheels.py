@@ -7,7 +7,14 @@ import zipfile
 import pytest
 
 from edgelane.core import EdgelaneError, UsageError
-from edgelane.deploy.wheels import TARGETS, download_arguments, fetch_wheels, find_target
+from edgelane.deploy.bare.wheels import fits
+from edgelane.deploy.wheels import (
+    TARGETS,
+    download_arguments,
+    fetch_wheels,
+    find_target,
+    short_name,
+)
 
 
 def wheel(folder, name, version, tag="py3-none-any", needs=()):
@@ -119,3 +126,25 @@ def test_a_bundle_takes_a_folder_of_wheels(index, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match="no wheel in"):
         gather(config, None, [], None, [tmp_path / "empty"])
+
+
+@pytest.mark.parametrize(
+    "name, short",
+    [
+        (
+            "markupsafe-3.0.4-cp311-cp311-manylinux2014_aarch64.manylinux_2_17_aarch64."
+            "manylinux_2_28_aarch64.whl",
+            "markupsafe-3.0.4-cp311-cp311-manylinux2014_aarch64.whl",
+        ),
+        ("a-1-cp38-cp38-manylinux_2_28_aarch64.manylinux_2_9_aarch64.whl",
+         "a-1-cp38-cp38-manylinux_2_9_aarch64.whl"),
+        ("edgelane-0.1.0-py3-none-any.whl", "edgelane-0.1.0-py3-none-any.whl"),
+        ("tensorrt-8.2.1.8-cp38-none-linux_aarch64.whl",
+         "tensorrt-8.2.1.8-cp38-none-linux_aarch64.whl"),
+    ],
+)  # fmt: skip
+def test_a_long_name_becomes_short_and_fits_where_it_fitted(name, short):
+    assert short_name(name) == short
+    for python in ((3, 8), (3, 11)):
+        for glibc in ((2, 8), (2, 17), (2, 27), (2, 31)):
+            assert fits(short, python, "aarch64", glibc) == fits(name, python, "aarch64", glibc)

@@ -321,10 +321,23 @@ class Journal:
             if name not in held
         ]
 
+    def held_before(self, row: int) -> List[Event]:
+        """Events up to a row that `after` left out while the run could be gone on with."""
+        rows: List[Tuple[Any, ...]] = []
+        with self._errors("cannot be read"):
+            for name in self._provisional():
+                rows += self._execute(
+                    "SELECT rowid, camera, timestamp, kind, payload, ordinal FROM events "
+                    "WHERE rowid <= ? AND id = ?",
+                    (row, name),
+                ).fetchall()
+        return [Event(c, t, kind, json.loads(text), at) for _, c, t, kind, text, at in sorted(rows)]
+
     def _held(self) -> Set[str]:
+        return set() if self.get("ended") == "end" else self._provisional()
+
+    def _provisional(self) -> Set[str]:
         """Ids of the events that a run which is gone on with takes back."""
-        if self.get("ended") == "end":
-            return set()
         with self._errors("cannot be read"):
             rows = self._execute(
                 "SELECT value FROM meta WHERE key LIKE ?", (_PROVISIONAL + "%",)
@@ -332,8 +345,13 @@ class Journal:
         return {name for (value,) in rows for name in json.loads(value)}
 
     def last_row(self) -> int:
-        """The row of the last event; 0 without any."""
-        return self._one("SELECT max(rowid) FROM events")[0] or 0
+        """The row of the last event that stays, see `after`; 0 without any."""
+        held = self._held()
+        with self._errors("cannot be read"):
+            for row, name in self._execute("SELECT rowid, id FROM events ORDER BY rowid DESC"):
+                if name not in held:
+                    return row
+        return 0
 
     def cameras(self) -> List[str]:
         """Names of the cameras that gave anything, sorted."""

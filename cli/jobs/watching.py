@@ -90,6 +90,15 @@ def watch(
         "pipeline": config.pipeline,
         "model": str(facts.get("model", "")),
     }
+    sinks: List[Sink] = []
+    parts: Dict[str, Any] = {}
+    alert = None
+    if service.webhooks:
+        from ...runtime.webhooks.webhooks import Webhooks
+
+        hooks = stack.enter_context(Webhooks(service.webhooks, folder))
+        sinks.append(hooks)
+        parts["webhooks"], alert = hooks.told, hooks.alert
     monitor = Monitor(
         stats,
         sources,
@@ -100,7 +109,9 @@ def watch(
         stop=stop,
         log=watched.log,
         notifier=watched.notifier,
+        alert=alert,
+        parts=parts,
     )
     monitor.tally.begin(journal)
     stack.enter_context(monitor)
-    return [monitor.tally]
+    return [monitor.tally, *sinks]

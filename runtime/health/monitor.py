@@ -33,7 +33,7 @@ STATUS_S = 5.0
 CACHE_S = 0.25
 CLOCK_STEP_S = 2.0
 
-Part = Callable[[], Dict[str, Any]]
+Part = Callable[[], Tuple[Dict[str, Any], List[str]]]
 
 
 class Monitor:
@@ -54,7 +54,8 @@ class Monitor:
         log: Told to tell what it has held back.
         notifier: Tells systemd.
         alert: Called with an event of the kind `alert` when something begins or is over.
-        parts: More parts of the report by name, e.g. `webhooks`; their `notes` are reasons.
+        parts: More parts of the report by name, e.g. `webhooks`, each with sentences that are
+            reasons for `degraded`.
         root: Where `/proc` and `/sys` lie; another folder in tests.
         clock: What has `monotonic()` and `time()`, for tests.
     """
@@ -183,9 +184,8 @@ class Monitor:
         more: Dict[str, Any] = {}
         notes: List[str] = []
         for name, part in self._parts.items():
-            told = dict(part())
-            notes += told.pop("notes", [])
-            more[name] = told
+            more[name], said = part()
+            notes += said
         age = now - self._turn[1] if self._turn is not None else 0.0
         if stats.turns == 0:
             age = 0.0  # it waits for the cameras, which has its own limits

@@ -6,7 +6,7 @@ On a Jetson its elements decode in hardware. pip's OpenCV has no GStreamer, and 
 import os
 import re
 import time
-from typing import Any, Optional
+from typing import Any, Mapping, Optional
 
 import numpy as np
 
@@ -56,7 +56,12 @@ def csi_pipeline(
 
 
 def rtsp_pipeline(
-    address: Address, codec: str, transport: str, latency_ms: int, hardware: bool
+    address: Address,
+    codec: str,
+    transport: str,
+    latency_ms: int,
+    hardware: bool,
+    tls: Optional[Mapping[str, Any]] = None,
 ) -> str:
     """A network camera.
 
@@ -66,10 +71,12 @@ def rtsp_pipeline(
         transport: `tcp` or `udp`.
         latency_ms: How long packets may take to arrive in order.
         hardware: Decode with a Jetson's elements.
+        tls: Of an encrypted stream: `verify`, whether the camera has to prove who it is; GStreamer
+            trusts the certificates that the machine trusts.
     """
-    login = ""
+    login = "" if tls is None or tls.get("verify", True) else " tls-validation-flags=0"
     if address.user is not None:
-        login = f" user-id={quoted(address.user)} user-pw={quoted(address.password or '')}"
+        login += f" user-id={quoted(address.user)} user-pw={quoted(address.password or '')}"
     if not hardware:
         decoder = f"{_AVDEC[codec]} ! {_SOFTWARE}"
     elif codec == "jpeg":

@@ -5,13 +5,13 @@ import re
 import socket
 import ssl
 import time
-from typing import Any, Optional, Tuple
+from typing import Any, Mapping, Optional, Tuple
 
 import numpy as np
 
 from .address import Address
 from .base import load_cv2
-from .probe import Away, authorization
+from .probe import Away, authorization, tls_context, untrusted
 
 _MOST = 32 << 20
 _CHUNK = 1 << 16
@@ -28,16 +28,20 @@ class MjpegReader:
     Args:
         address: Of the stream.
         timeout: Seconds without a byte after which the camera counts as away.
+        tls: Of an encrypted stream, see `probe.tls_context`.
 
     Raises:
-        Away: It is not there, does not want us, or sends something else.
+        Away: It is not there, does not want us, does not prove who it is, or sends something else.
     """
 
     fps: Optional[float] = None
 
-    def __init__(self, address: Address, timeout: float) -> None:
+    def __init__(
+        self, address: Address, timeout: float, tls: Optional[Mapping[str, Any]] = None
+    ) -> None:
         self._cv2 = load_cv2()
         self._data = bytearray()
+        self._tls = tls or {}
         self._link: Any = None
         login: Optional[str] = None
         for _ in range(2):
@@ -65,11 +69,8 @@ class MjpegReader:
 
     def _get(self, address: Address, timeout: float, login: Optional[str]) -> Any:
         if address.scheme == "https":
-            context = ssl.create_default_context()
-            # Cameras sign for themselves; see `probe.reach`.
-            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
             link: Any = http.client.HTTPSConnection(
-                address.host, address.port, timeout=timeout, context=context
+                address.host, address.port, timeout=timeout, context=tls_context(self._tls)
             )
         else:
             link = http.client.HTTPConnection(address.host, address.port, timeout=timeout)
@@ -78,6 +79,9 @@ class MjpegReader:
         try:
             link.request("GET", address.path, headers=headers)
             return link.getresponse()
+        except ssl.SSLCertVerificationError as error:
+            self.close()
+            raise untrusted(error, address.host) from None
         except socket.timeout:
             why = "no answer from the camera"
         except ConnectionRefusedError:

@@ -1,7 +1,7 @@
 """Openers of live cameras: `rtsp://…`, `http://…`, `csi://…`, `live+v4l2://…`, `live+file://…`."""
 
 from dataclasses import asdict
-from typing import Any, Dict
+from typing import Any, Dict, Optional
 from urllib.parse import parse_qsl
 
 from ...core import UsageError, did_you_mean
@@ -12,6 +12,7 @@ from .live import LiveSource, patience
 TRANSPORTS = ("tcp", "udp")
 BACKENDS = ("auto", "ffmpeg", "gstreamer")
 _OWN = ("transport", "timeout", "open", "backend", "latency")
+_TLS = ("ca", "verify")
 
 
 def open_rtsp(location: str, camera: str, query: Query) -> Source:
@@ -19,10 +20,13 @@ def open_rtsp(location: str, camera: str, query: Query) -> Source:
 
     `transport` (`tcp` or `udp`), `timeout` (seconds without a picture), `open` (seconds for the
     first), `backend` (`auto`, `ffmpeg`, `gstreamer`) and `latency` (milliseconds, GStreamer) are
-    read here; whatever else the query holds belongs to the camera.
+    read here; whatever else the query holds belongs to the camera. With `rtsps` also `ca`, a file
+    with the certificate of the camera or of who signed it, and `verify`; `verify=no` trusts whoever
+    answers.
     """
-    address_text, own = _own(location)
+    address_text, own = _own(location, _OWN + _tls_keys(location))
     patient = patience(own, mask(location))
+    tls = _tls(own, location)
     values = take(
         own,
         mask(location),
@@ -36,15 +40,26 @@ def open_rtsp(location: str, camera: str, query: Query) -> Source:
         "transport": values.get("transport", "tcp"),
         "backend": values.get("backend", "auto"),
         "latency_ms": int(values.get("latency", 100)),
+        "tls": tls,
     }
+    if tls and tls["ca"] and values.get("backend") == "gstreamer":
+        raise UsageError(
+            f"source {mask(location)!r}: GStreamer trusts the machine's certificates alone",
+            remedy="install the certificate with update-ca-certificates, or use backend=ffmpeg",
+        )
     return LiveSource(location, camera, spec, patient)
 
 
 def open_http(location: str, camera: str, query: Query) -> Source:
-    """A camera that sends motion JPEG over HTTP; `timeout` and `open` as with RTSP."""
-    address_text, own = _own(location, ("timeout", "open"))
+    """A camera that sends motion JPEG over HTTP; `timeout`, `open`, and with `https` `ca` and
+    `verify` as with RTSP."""
+    address_text, own = _own(location, ("timeout", "open", *_tls_keys(location)))
     patient = patience(own, mask(location))
-    spec = {"kind": "mjpeg", "address": asdict(parse_address(address_text))}
+    spec = {
+        "kind": "mjpeg",
+        "address": asdict(parse_address(address_text)),
+        "tls": _tls(own, location),
+    }
     return LiveSource(location, camera, spec, patient)
 
 
@@ -126,6 +141,45 @@ def _own(location: str, keys: Any = _OWN) -> Any:
         else:
             rest.append(part)
     return base + ("?" + "&".join(rest) if rest else ""), own
+
+
+def _tls_keys(location: str) -> Any:
+    return _TLS if location.lower().startswith(("rtsps:", "https:")) else ()
+
+
+def _tls(own: Query, location: str) -> Optional[Dict[str, Any]]:
+    """Take the keys `ca` and `verify` out of a query; None where nothing is encrypted."""
+    if not _tls_keys(location):
+        return None
+    uri = mask(location)
+    verify = take({k: own.pop(k) for k in ("verify",) if k in own}, uri, verify=_yes_or_no)
+    path = own.pop("ca", None)
+    if path is not None and not _certificates(path):
+        raise UsageError(
+            f"source {uri!r}: ca is no file that can be used",
+            got=repr(path),
+            expected="the path of a file of certificates (PEM), without ; and |",
+        )
+    return {"ca": path, "verify": verify.get("verify", True)}
+
+
+def _certificates(path: str) -> bool:
+    import ssl
+
+    if set(path) & set(";|"):  # OpenCV takes options apart at these marks
+        return False
+    try:
+        ssl.create_default_context(cafile=path)
+    except OSError:
+        return False
+    return True
+
+
+def _yes_or_no(text: str) -> bool:
+    known = {"yes": True, "no": False, "1": True, "0": False}
+    if text not in known:
+        raise UsageError(f"verify {text!r} is unknown", expected="yes or no")
+    return known[text]
 
 
 def _one_of(key: str, known: Any) -> Any:

@@ -10,7 +10,7 @@ import os
 import re
 import socket
 import ssl
-from typing import Dict, Optional, Tuple
+from typing import Any, Dict, Mapping, Optional, Tuple
 
 from .address import Address
 
@@ -31,11 +31,54 @@ class Away(Exception):
 _CODEC = re.compile(r"(?im)^a=rtpmap:\d+\s+(H264|H265|HEVC|JPEG|MP4V-ES)/")
 
 
-def reach(address: Address, timeout: float) -> socket.socket:
+_BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")
+_UNKNOWN_SIGNER = (18, 19, 20, 21)  # X509_V_ERR_… of OpenSSL
+_EXPIRED = 10
+_OTHER_NAME = (62, 64)
+
+
+def tls_context(tls: Mapping[str, Any]) -> ssl.SSLContext:
+    """How a camera has to prove who it is: `verify`, and `ca`, a file of certificates, or None for
+    those that the machine trusts."""
+    context = ssl.create_default_context(cafile=tls.get("ca"))
+    if not tls.get("verify", True):
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+def ca_file(tls: Mapping[str, Any]) -> Optional[str]:
+    """The file of certificates that are trusted, for libraries that do not find the machine's."""
+    own = ssl.get_default_verify_paths().cafile
+    known = (tls.get("ca"), own, *_BUNDLES)
+    return next((path for path in known if path and os.path.isfile(path)), None)
+
+
+def untrusted(error: ssl.SSLCertVerificationError, host: str) -> "Away":
+    """What is wrong with the camera's certificate, in words."""
+    code = error.verify_code
+    if code in _UNKNOWN_SIGNER:
+        why = "the camera's certificate is signed by nobody known here"
+    elif code == _EXPIRED:
+        why = "the camera's certificate has expired"
+    elif code in _OTHER_NAME:
+        why = f"the camera's certificate is for another name than {host}"
+    else:
+        why = f"the camera's certificate is not trusted ({error.verify_message})"
+    return Away(why, patient=True)
+
+
+def reach(
+    address: Address, timeout: float, tls: Optional[Mapping[str, Any]] = None
+) -> socket.socket:
     """A connection to the camera.
 
+    Args:
+        address: Of the stream.
+        timeout: In seconds.
+        tls: Of an encrypted one, see `tls_context`.
+
     Raises:
-        Away: There is none to be had.
+        Away: There is none to be had, or the camera does not prove who it is.
     """
     try:
         made = socket.create_connection((address.host, address.port), timeout)
@@ -48,23 +91,26 @@ def reach(address: Address, timeout: float) -> socket.socket:
     except OSError as error:
         raise Away(f"not reachable ({error.strerror or error})") from None
     if address.scheme in ("rtsps", "https"):
-        context = ssl.create_default_context()
-        # Cameras sign for themselves. The connection is kept from listeners all the same.
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         try:
-            made = context.wrap_socket(made, server_hostname=address.host)
+            made = tls_context(tls or {}).wrap_socket(made, server_hostname=address.host)
+        except ssl.SSLCertVerificationError as error:
+            made.close()
+            raise untrusted(error, address.host) from None
         except (OSError, ValueError) as error:
             made.close()
             raise Away(f"no encrypted connection ({error})") from None
     return made
 
 
-def describe(address: Address, timeout: float) -> Optional[str]:
+def describe(
+    address: Address, timeout: float, tls: Optional[Mapping[str, Any]] = None
+) -> Optional[str]:
     """Ask an RTSP camera to describe the stream.
 
     Args:
         address: Of the stream.
         timeout: Seconds for each answer.
+        tls: As in `reach`.
 
     Returns:
         The codec: `h264`, `h265`, `jpeg`, `mpeg4`, or None where it is not told.
@@ -72,7 +118,7 @@ def describe(address: Address, timeout: float) -> Optional[str]:
     Raises:
         Away: Refused, not reachable, no answer, wrong password, no such stream.
     """
-    with reach(address, timeout) as link:
+    with reach(address, timeout, tls) as link:
         status, headers, body = _ask(link, address, 1, None)
         if status == 401:
             if address.user is None:

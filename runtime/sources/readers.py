@@ -7,7 +7,7 @@ around it is killed then.
 import math
 import os
 import time
-from typing import Any, Dict, NamedTuple, Optional
+from typing import Any, Dict, Mapping, NamedTuple, Optional
 
 import numpy as np
 
@@ -15,8 +15,15 @@ from ...core import SourceError
 from .address import Address
 from .base import load_cv2
 from .mjpeg import MjpegReader
-from .probe import Away, describe
+from .probe import Away, ca_file, describe
 from .timeline import SHARED
+
+ANALYZE_S = (0.5, 3.0)
+"""Seconds of a stream that FFmpeg looks at before it begins. Few do where the camera describes its
+stream, or a keyframe comes in time; else it takes as long as to the next keyframe."""
+
+UNDECODED_S = 3.0
+"""So long pictures may come that cannot be decoded."""
 
 
 class Picture(NamedTuple):
@@ -47,6 +54,7 @@ class CaptureReader:
         self._capture = capture
         self._silent_s = silent_s
         self._cv2 = load_cv2()
+        self._decoded = time.monotonic()
         fps = capture.get(self._cv2.CAP_PROP_FPS)
         self.fps: Optional[float] = float(fps) if 0 < fps < 1000 else None
 
@@ -56,17 +64,22 @@ class CaptureReader:
         Raises:
             Away: The stream broke off.
         """
-        began = time.monotonic()
-        good = self._capture.grab()
-        moment = time.monotonic()
-        # A decoder that gave up waiting hands out its last picture as if it had just come.
-        if moment - began >= 0.95 * self._silent_s:
-            raise Away("the camera went silent")
-        if not good:
-            raise Away("the stream broke off")
-        good, image = self._capture.retrieve()
-        if not good or image is None or not image.size:
-            raise Away("the stream cannot be decoded")
+        while True:
+            began = time.monotonic()
+            good = self._capture.grab()
+            moment = time.monotonic()
+            # A decoder that gave up waiting hands out its last picture as if it had just come.
+            if moment - began >= 0.95 * self._silent_s:
+                raise Away("the camera went silent")
+            if not good:
+                raise Away("the stream broke off")
+            good, image = self._capture.retrieve()
+            if good and image is not None and image.size:
+                break
+            # Who joins in the middle of a group of pictures can decode none before the next.
+            if moment - self._decoded > min(self._silent_s, UNDECODED_S):
+                raise Away("the stream cannot be decoded")
+        self._decoded = moment
         if image.ndim == 2:
             image = self._cv2.cvtColor(image, self._cv2.COLOR_GRAY2BGR)
         return Picture(image, moment)
@@ -137,23 +150,43 @@ def connect(spec: Dict[str, Any]) -> Any:
         return open_pipeline(spec["pipeline"], spec["timeout"])
     address = Address(**spec["address"])
     if kind == "mjpeg":
-        return MjpegReader(address, spec["timeout"])
+        return MjpegReader(address, spec["timeout"], spec.get("tls"))
     return _rtsp(address, spec)
 
 
 def _rtsp(address: Address, spec: Dict[str, Any]) -> Any:
-    codec = describe(address, min(spec["timeout"], 2.0))
+    tls = spec.get("tls")
+    codec = describe(address, min(spec["timeout"], 2.0), tls)
     from . import gstreamer
 
     if gstreamer.chosen(spec["backend"]):
         line = gstreamer.rtsp_pipeline(
-            address, codec or "h264", spec["transport"], spec["latency_ms"], gstreamer.on_jetson()
+            address,
+            codec or "h264",
+            spec["transport"],
+            spec["latency_ms"],
+            gstreamer.on_jetson(),
+            tls,
         )
         return gstreamer.open_pipeline(line, spec["timeout"])
-    # Read by FFmpeg at each opening; this process has one camera, so nobody else is told.
-    os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = ffmpeg_options(spec["transport"])
     cv2 = load_cv2()
-    milliseconds = int(spec["timeout"] * 1000)
+    silent_s = spec["timeout"] if hasattr(cv2, "CAP_PROP_READ_TIMEOUT_MSEC") else math.inf
+    for analyze_s in ANALYZE_S:
+        capture = _ffmpeg(
+            cv2, address, spec["timeout"], ffmpeg_options(spec["transport"], tls, analyze_s)
+        )
+        # Without a size it saw no keyframe, and would not decode those to come either.
+        if capture.get(cv2.CAP_PROP_FRAME_WIDTH) > 0:
+            return CaptureReader(capture, silent_s)
+        capture.release()
+    raise Away("the stream has no keyframe")
+
+
+def _ffmpeg(cv2: Any, address: Address, timeout: float, options: str) -> Any:
+    """OpenCV's FFmpeg, connected."""
+    # Read by FFmpeg at each opening; this process has one camera, so nobody else is told.
+    os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = options
+    milliseconds = int(timeout * 1000)
     wanted = []
     names = "CAP_PROP_OPEN_TIMEOUT_MSEC", "CAP_PROP_READ_TIMEOUT_MSEC", "CAP_PROP_N_THREADS"
     for name, value in zip(names, (milliseconds, milliseconds, 1)):
@@ -164,13 +197,23 @@ def _rtsp(address: Address, spec: Dict[str, Any]) -> Any:
     if not capture.isOpened():
         capture.release()
         raise Away("the stream cannot be opened")
-    return CaptureReader(capture, spec["timeout"] if hasattr(cv2, names[1]) else math.inf)
+    return capture
 
 
-def ffmpeg_options(transport: str) -> str:
+def ffmpeg_options(
+    transport: str, tls: Optional[Mapping[str, Any]] = None, analyze_s: float = ANALYZE_S[0]
+) -> str:
     """Options of FFmpeg's RTSP client in OpenCV's notation.
 
-    Little is read ahead before the first picture: a camera that is back should be counted again
-    soon, and what OpenCV needs to know is in the first keyframe.
+    By itself it trusts whoever answers; of an encrypted stream it is told whom to trust. Little is
+    read ahead before the first picture: a camera that is back should be counted again soon, and
+    what OpenCV needs to know is in the first keyframe.
     """
-    return f"rtsp_transport;{transport}|fflags;nobuffer|analyzeduration;500000|max_delay;500000"
+    options = (
+        f"rtsp_transport;{transport}|fflags;nobuffer|analyzeduration;{int(1e6 * analyze_s)}"
+        "|max_delay;500000"
+    )
+    if tls is None or not tls.get("verify", True):
+        return options
+    trusted = ca_file(tls)
+    return f"{options}|tls_verify;1" + (f"|ca_file;{trusted}" if trusted else "")

@@ -12,7 +12,7 @@ import time
 import numpy as np
 import pytest
 
-from edgelane.benchmarks.soak.clips import bar_camera, bars
+from edgelane.benchmarks.soak.clips import bar_camera, bars, can_encode
 from edgelane.benchmarks.soak.proxy import Proxy
 from edgelane.benchmarks.soak.servers import RtspProcess, RtspServer, free_port
 from edgelane.core import SourceError
@@ -257,6 +257,65 @@ def test_a_camera_that_comes_back_in_another_size_is_scaled(clip):
             assert len(viewer.source.warnings) == 1
             viewer.more(10)
             assert viewer.source.fps == 10
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("codec", ["h265", "jpeg"])
+def test_a_camera_that_comes_back_in_another_codec_is_seen(clip, codec):
+    if not can_encode(codec):
+        pytest.skip(f"this PyAV cannot encode {codec}")
+    port = free_port()
+    first = RtspProcess(clip, port)
+    with Viewer(f"{first.url}?timeout=2") as viewer:
+        viewer.more()
+        first.kill()
+        with RtspProcess(bars(codec=codec), port) as second:
+            viewer.wait(lambda: viewer.source.reconnects == 1)
+            viewer.more(10)
+            image = viewer.frames[-1][3]
+            assert image.max() > 180 and 40 < np.median(image) < 80
+            second.kill()
+            with RtspProcess(clip, port):
+                viewer.wait(lambda: viewer.source.reconnects == 2)
+                viewer.more(10)
+        assert not viewer.source.warnings and viewer.source.restarts == 0
+
+
+@pytest.mark.slow
+def test_a_camera_that_sends_more_slowly_is_not_taken_for_lost(clip):
+    with RtspProcess(clip) as server, Viewer(f"{server.url}?timeout=2") as viewer:
+        viewer.more(20)
+        server.tell(pace=0.1)  # two pictures a second
+        time.sleep(3.0)
+        viewer.more(4)
+        server.tell(pace=1.0)
+        viewer.more(20)
+        assert viewer.source.health()["tries"] == 0 and not viewer.source.absences
+
+
+@pytest.mark.parametrize("codec", ["h264", "h265"])
+def test_pictures_of_a_stream_joined_half_way_are_whole(codec):
+    if not can_encode(codec):
+        pytest.skip(f"this PyAV cannot encode {codec}")
+    camera = bar_camera(gop=30, codec=codec)
+    time.sleep(0.5)
+    with RtspServer(camera) as server, Viewer(f"{server.url}?timeout=3") as viewer:
+        viewer.more(10)
+        assert viewer.source.health()["tries"] == 0
+        for *_, image in viewer.frames:
+            assert image.max() > 180 and (image < 100).mean() > 0.8
+
+
+def test_a_connection_that_loses_bytes_gives_pictures_again(camera):
+    with RtspServer(camera) as server, Proxy(server.server_address[1]) as proxy:
+        with Viewer(f"rtsp://127.0.0.1:{proxy.port}/cam?timeout=2") as viewer:
+            viewer.more()
+            proxy.drop = 0.3
+            time.sleep(2.0)
+            proxy.drop = 0.0
+            back = time.monotonic()
+            viewer.more(10)
+            assert time.monotonic() - back < BACK_S
 
 
 def test_a_stream_that_changes_its_size_goes_on():

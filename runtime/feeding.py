@@ -13,8 +13,22 @@ if TYPE_CHECKING:
     from .loop import Loop, Stream
 
 
-def feed_observations(loop: "Loop", stop: threading.Event, second: Optional[SecondModel]) -> None:
-    """Sources that need no model: one observation after another, cameras in turn by time."""
+def feed_observations(
+    loop: "Loop",
+    stop: threading.Event,
+    second: Optional[SecondModel],
+    model: Any = None,
+    every: Optional[Mapping[str, int]] = None,
+) -> None:
+    """One observation after another, cameras in turn by time.
+
+    Args:
+        loop: What takes them.
+        stop: Ends the run.
+        second: As in `run_loop`.
+        model: As there; None for sources that need none.
+        every: By camera, of how many frames the model looks at one.
+    """
     feeds = {name: iter(camera.source) for name, camera in loop.cameras.items()}
     heads: Dict[str, Observation] = {}
     while not stop.is_set():
@@ -29,7 +43,10 @@ def feed_observations(loop: "Loop", stop: threading.Event, second: Optional[Seco
                 loop.finish(camera)
                 continue
             camera.stats.add("decode", watch.lap())
-            heads[name] = observation_of(item, Detections.empty())
+            if model is None:
+                heads[name] = observation_of(item, Detections.empty())
+            else:
+                heads[name] = _seen(camera, item, model, (every or {}).get(name, 1))
         if not heads:
             return
         name = min(heads, key=lambda n: heads[n].timestamp) if len(heads) > 1 else next(iter(heads))
@@ -45,6 +62,22 @@ def feed_observations(loop: "Loop", stop: threading.Event, second: Optional[Seco
             if given.regions is not asked:
                 camera.stats.add("second", watch.lap())
         loop.step(camera, given)
+
+
+def _seen(camera: "LoopCamera", frame: Any, model: Any, every: int) -> Observation:
+    """A frame through the model, at once."""
+    if int(frame.index) % every:
+        return observation_of(frame, Detections.empty(), False)
+    of = getattr(model, "of", None)
+    own = model if of is None else of(camera.name)
+    watch = Stopwatch()
+    tensor, transform = own.preprocess(frame.image)
+    camera.stats.add("preprocess", watch.lap())
+    outputs = own.infer(tensor)
+    camera.stats.add("infer", watch.lap())
+    answer = own.postprocess(outputs, transform)
+    camera.stats.add("postprocess", watch.lap())
+    return observation_of(frame, answer)
 
 
 def _wanted(camera: "LoopCamera", feed: Any) -> Any:

@@ -120,6 +120,7 @@ def run_loop(
     clock: Optional[Clock] = None,
     second: Optional[SecondModel] = None,
     budget_s: Optional[float] = None,
+    in_turn: bool = False,
 ) -> RunStats:
     """Run until the sources end, `stop` is set, or SIGINT or SIGTERM comes.
 
@@ -135,7 +136,8 @@ def run_loop(
             threads; best loaded with one thread a call, as there are several workers. Where
             `infer` takes several tensors along a new first axis, its attribute `batch` says how
             many: a fixed number, or None for any; it then gives arrays by name with the pictures
-            along their first axis. None for sources that yield observations, or pipelines that
+            along their first axis. Where cameras have models of their own, `of(camera)` gives each.
+            None for sources that yield observations, or pipelines that
             look at the picture alone.
         journal: Where events go, or None.
         sinks: Called in order with each `Step`, before its events are journalled. Closing them
@@ -152,6 +154,9 @@ def run_loop(
         budget_s: Seconds that a live frame may wait for its turn before a newer one of its camera
             takes its place, and within which several are run together; 0.1 unless given. See
             `runtime.scheduling`.
+        in_turn: Whether cameras are looked at in turn by the time of their frames, one after
+            another in the calling thread: what a pipeline heeds of another camera is then the same
+            in every run. For files; live cameras wait for nobody.
 
     Returns:
         How it went.
@@ -180,8 +185,9 @@ def run_loop(
         with asked_to_stop(stop), one_opencv_thread():
             loop.begin(streams)
             try:
-                if model is None:
-                    feed_observations(loop, stop, second)
+                if model is None or in_turn:
+                    every = {name: int(stream.every) for name, stream in streams.items()}
+                    feed_observations(loop, stop, second, model, every)
                 else:
                     stats.workers = max(workers or default_workers(), 1)
                     feed_frames(

@@ -70,7 +70,7 @@ class Question:
 
 SecondModel = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """What looks at regions: from a `(h, w, 3)` uint8 BGR picture and `(n, 4)` boxes in its pixels to
-`(n, …)`, a row a box."""
+`(n, …)`, a row a box. Where cameras have models of their own, `of(camera)` gives each, or None."""
 
 
 def answered(observation: Observation, second: SecondModel) -> Observation:
@@ -89,6 +89,11 @@ def answered(observation: Observation, second: SecondModel) -> Observation:
             got="recorded detections",
             remedy="run the pipeline on the video",
         )
+    of: Any = getattr(second, "of", None)
+    if of is not None:
+        second = of(observation.camera)
+        if second is None:
+            return observation
     answer = second(observation.image, asked.boxes)
     if len(answer) != len(asked.boxes):
         raise DataError(

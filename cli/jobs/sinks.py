@@ -28,7 +28,7 @@ def open_sinks(
     folder: Path,
     sources: Mapping[str, Any],
     shapes: Mapping[str, Mapping[str, Any]],
-    classes: Sequence[str],
+    classes: Mapping[str, Sequence[str]],
     journal: Journal,
     stop: threading.Event,
     subscribers: Sequence[Tuple[str, Any]] = (),
@@ -41,7 +41,7 @@ def open_sinks(
         folder: The run folder, for rows.
         sources: By camera.
         shapes: Lines and zones by camera, in pixels of the stream.
-        classes: Names by class id.
+        classes: By camera, names by class id.
         journal: Tells how far a run that was cut off had come.
         stop: Set when the user closes the window.
         subscribers: Kinds of events, and what is called with each of that kind.
@@ -65,7 +65,7 @@ def open_sinks(
             sinks.append(_detection_sink(name, found))
         if wanted.video is not None or wanted.show:
             sinks += _pictures(
-                stack, wanted, name, suffix, source, shapes[name], classes, journal, stop
+                stack, wanted, name, suffix, source, shapes[name], classes[name], journal, stop
             )
     return sinks
 

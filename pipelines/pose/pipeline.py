@@ -80,6 +80,7 @@ class Pose:
     Settings = PoseSettings
     task = "pose"
     """Without a second model the detector must give key points."""
+    second_task = "pose"
 
     def __init__(
         self,

@@ -192,6 +192,11 @@ class Classifier:
         return _placed(self._cv2, self.infer(tensor)[MAP][0, class_id], view)
 
     @property
+    def batch(self) -> Optional[int]:
+        """How many pictures the graph takes a run, None for any number; see `run_loop`."""
+        return self._picture.shape[0]
+
+    @property
     def takes_pixels(self) -> bool:
         """Whether the graph takes pixels as they are: scale, mean and std are then inside it."""
         return self._picture.dtype == np.uint8

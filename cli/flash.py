@@ -22,6 +22,7 @@ import click
 @click.option("--ask-sudo", is_flag=True, help="Ask for the password of sudo on the device.")
 @click.option("--waves", metavar="N,P%,…", help="How far each wave goes [default: 1,10%,100%].")
 @click.option("--max-failures", default="20%", show_default=True, help="Stop beyond this share.")
+@click.option("--no-watch", is_flag=True, help="Do not wait for probations between waves.")
 @click.option("--parallel", default=8, show_default=True, help="Devices at the same time.")
 @click.option("--retries", default=2, show_default=True, help="Go on by itself after a cut.")
 @click.option("--probation", metavar="TIME", help="How long it is watched there, e.g. 10m.")
@@ -164,6 +165,8 @@ def _one(host: str, bundle: str, as_json: bool, given: Dict[str, Any]) -> None:
         click.echo(f"release  {done.release} runs now")
     if done.state == "installed" and done.before:
         click.echo(f"before   {done.before}; edgelane rollback brings it back")
+    if done.installed.get("probation_s"):
+        click.echo(f"watched  for {done.installed['probation_s']:.0f} s; it goes back by itself")
     for warning in [*done.warnings, *done.installed.get("warnings", [])]:
         click.echo(f"warning  {warning}")
     share = 100 * done.sent / max(done.size, 1)
@@ -194,6 +197,7 @@ def _many(inventory: str, bundle: str, as_json: bool, given: Dict[str, Any]) -> 
         max_failures=share_of(given["max_failures"]),
         parallel=given["parallel"],
         secrets=secrets,
+        watch=not given["no_watch"],
         tell=tell,
         **options,
     )

@@ -8,8 +8,9 @@ with what it ran before. Nothing here counts or sees: the golden clip is replaye
 from .bundle import Bundled, Recording, make_bundle, read_bundle
 from .contents import pictures
 from .flash import Flashed, flash
-from .fleet import Host, Rolled, flash_all, read_inventory
+from .fleet import Rolled, flash_all
 from .install import CAMERAS_S, Installed, install
+from .inventory import Host, read_inventory
 from .keys import new_key, read_key, read_public, write_key
 from .layout import Layout, Release
 from .probation import Limits, Probation, Sample, Verdict, probation

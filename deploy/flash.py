@@ -147,6 +147,16 @@ def flash(
     return flashed._replace(seconds=time.monotonic() - begun, sent=work.sent)
 
 
+def look(host: str, root: str = "/", ssh: Sequence[str] = ("ssh",)) -> Facts:
+    """What a device is and what runs on it; nothing is changed.
+
+    Raises:
+        EdgelaneError: It cannot be reached.
+    """
+    with Far(host, root, ssh=ssh) as far:
+        return read_facts(host, far.ask("facts"))
+
+
 def _signature(bundle: PathLike, signature: Optional[PathLike]) -> str:
     path = Path(signature) if signature is not None else Path(os.fspath(bundle) + SIGNATURE)
     try:

@@ -1,59 +1,20 @@
-"""Many devices from one inventory, in waves, stopping where too many fail.
-
-```yaml
-# stores.yaml
-defaults: {root: /}
-hosts:
-  kings-road:
-    address: edge@10.0.0.11
-    values: {door_url: "rtsp://viewer:secret:door@10.0.0.5/stream"}   # for secret:door_url
-    secrets: [door]             # taken at the desk from a folder, never from here
-  high-street: edge@10.0.0.12
-```
-"""
+"""Many devices from one inventory, in waves, stopping where too many fail."""
 
 import math
 import re
 import threading
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from pathlib import Path
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Set
+from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, Set, Tuple
 
-import msgspec
+from ..core import EdgelaneError, UsageError
+from .flash import Flashed, PathLike, flash, look
+from .inventory import Host, secrets_of
 
-from ..core import ConfigError, EdgelaneError, UsageError, did_you_mean
-from ..runtime.config import decode, read_yaml
-from ..runtime.secrets import read_secret
-from .far import check_host
-from .flash import Flashed, PathLike, flash
-from .preflight import check_values
-
-FAILED, LEFT = "failed", "left"
+FAILED, LEFT, BACK = "failed", "left", "back"
+_AFTER_S = 60.0  # that a device may need beyond its probation
 
 _WAVE = re.compile(r"(\d+(?:\.\d+)?)(%?)\Z")
-
-
-class Host(msgspec.Struct, frozen=True):
-    """A device of an inventory.
-
-    Attributes:
-        address: `user@host`, or a name of the user's ssh configuration.
-        port: Of its sshd, or None for ssh's own choice.
-        root: Its root, where it is not `/`.
-        device: What it is, where it cannot tell.
-        python: Python there that has edgelane or is to run it.
-        values: What is set there by name, before an installation.
-        secrets: Names of what is set there from the desk's folder of secrets.
-    """
-
-    address: str
-    port: Optional[int] = None
-    root: Optional[str] = None
-    device: Optional[str] = None
-    python: Optional[str] = None
-    values: Dict[str, str] = {}
-    secrets: List[str] = []
 
 
 class Row(NamedTuple):
@@ -63,7 +24,8 @@ class Row(NamedTuple):
         name: In the inventory.
         address: As in the inventory.
         wave: Its number, from 1.
-        state: `installed`, `unchanged`, `planned`, `failed`, or `left` where it was not tried.
+        state: `installed`, `unchanged`, `planned`, `failed`, `back` where it went back by itself,
+            or `left` where it was not tried.
         flashed: What came of it, or None.
         error: Why it failed, as a sentence; empty otherwise.
         seconds: How long it took.
@@ -92,86 +54,7 @@ class Rolled(NamedTuple):
     @property
     def failed(self) -> int:
         """How many failed."""
-        return sum(row.state == FAILED for row in self.rows)
-
-
-def read_inventory(path: PathLike) -> Dict[str, Host]:
-    """The devices of an inventory by name.
-
-    Raises:
-        ConfigError: It is missing or no YAML, or a field is wrong or unknown.
-    """
-    data = read_yaml(Path(path))
-    for key in data:
-        if key not in ("defaults", "hosts"):
-            raise ConfigError(f"{key} is unknown", remedy=did_you_mean(key, ["defaults", "hosts"]))
-    hosts, defaults = data.get("hosts"), data.get("defaults") or {}
-    if not isinstance(hosts, dict) or not hosts:
-        raise ConfigError(f"the inventory {path} has no hosts", expected="hosts: {NAME: address}")
-    if not isinstance(defaults, dict) or "address" in defaults:
-        raise ConfigError("defaults", expected="what hosts have in common, but no address")
-    decode(Host, {"address": "-", **defaults}, "defaults")
-    found: Dict[str, Host] = {}
-    for name, given in hosts.items():
-        if not isinstance(name, str) or not re.match(r"[\w.-]+\Z", name):
-            raise ConfigError(f"hosts: the name {name!r} is wrong", expected="letters, digits, ._-")
-        own = {"address": given} if isinstance(given, str) else given
-        if not isinstance(own, dict):
-            raise ConfigError(f"hosts.{name}", expected="an address, or keys and values")
-        both: Dict[str, Any] = {**defaults, **own}
-        for key in ("values", "secrets"):
-            both[key] = _together(defaults.get(key), own.get(key))
-            if both[key] is None:
-                del both[key]
-        host = decode(Host, both, f"hosts.{name}")
-        try:
-            check_host(host.address)
-            check_values(host.values)
-        except UsageError as error:
-            raise ConfigError(f"hosts.{name}: {error}") from None
-        found[name] = host
-    _check_twice(found)
-    return found
-
-
-def _together(shared: Any, own: Any) -> Any:
-    """What hosts have in common, and what is one's own beside it; it is checked later."""
-    if isinstance(shared, dict) and isinstance(own, dict):
-        return {**shared, **own}
-    if isinstance(shared, list) and isinstance(own, list):
-        return [*shared, *own]
-    return shared if own is None else own
-
-
-def _check_twice(hosts: Dict[str, Host]) -> None:
-    seen: Dict[tuple, str] = {}
-    for name, host in hosts.items():
-        place = (host.address, host.port, host.root)
-        if place in seen:
-            raise ConfigError(f"hosts.{name} is the same device as hosts.{seen[place]}")
-        seen[place] = name
-
-
-def secrets_of(name: str, host: Host, folder: Optional[PathLike]) -> Dict[str, str]:
-    """The secrets of a device, from the desk's folder: `HOST/NAME`, or `NAME` for all.
-
-    Raises:
-        ConfigError: One is not there, or others can read it.
-    """
-    found = {}
-    for secret in host.secrets:
-        if folder is None:
-            raise ConfigError(f"{name} needs the secret {secret}", remedy="give --secrets DIR")
-        own = Path(folder) / name
-        place = own if (own / secret).exists() else Path(folder)
-        if not (place / secret).exists():
-            raise ConfigError(
-                f"{name} needs the secret {secret}",
-                got=f"neither {own / secret} nor {place / secret}",
-                remedy="write it there, with mode 0600",
-            )
-        found[secret] = read_secret(secret, place)
-    return found
+        return _failures(self.rows)
 
 
 def waves_of(text: str, count: int) -> List[int]:
@@ -226,6 +109,8 @@ def flash_all(
     max_failures: float = 0.2,
     parallel: int = 8,
     secrets: Optional[PathLike] = None,
+    watch: bool = True,
+    poll_s: float = 10.0,
     ssh: Sequence[str] = ("ssh",),
     tell: Callable[[str, str], None] = lambda name, text: None,
     **options: Any,
@@ -233,6 +118,7 @@ def flash_all(
     """Flash a bundle to many devices.
 
     A device that has it already is quick, so that the same call goes on where one was stopped.
+    Where devices watch a new release for a while, the next wave waits for what comes of it.
 
     Args:
         hosts: As `read_inventory` gives them.
@@ -242,6 +128,8 @@ def flash_all(
             device is begun.
         parallel: How many are flashed at the same time.
         secrets: The desk's folder of secrets.
+        watch: Whether a wave waits for the probation of the one before.
+        poll_s: How often devices are asked meanwhile.
         ssh: The command that reaches them, with its options.
         tell: Is given a device's name and what happens there.
         options: Further ones of `flash`.
@@ -263,9 +151,12 @@ def flash_all(
         wave, begin = names[begin:end], end
         tell("", f"wave {number} of {len(ends)}: {', '.join(wave)}")
         work = _Wave(hosts, bundle, values, ssh, tell, number, options)
-        for row in work.run(wave, parallel, lambda n=allowed: _failures(rows) <= n):
+        for row in work.run(wave, parallel, lambda n=allowed: _failures(rows.values()) <= n):
             rows[row.name] = row
-        failed = _failures(rows)
+        if watch and number < len(ends) and _failures(rows.values()) <= allowed:
+            for row in work.watch([rows[name] for name in wave], poll_s):
+                rows[row.name] = row
+        failed = _failures(rows.values())
         if failed > allowed:
             share = f"{100 * max_failures:g} %"
             stopped = f"{failed} of {len(rows)} devices failed, and {share} may of {end}"
@@ -278,8 +169,12 @@ def flash_all(
     )
 
 
-def _failures(rows: Dict[str, Row]) -> int:
-    return sum(row.state == FAILED for row in rows.values())
+def _failures(rows: Iterable[Row]) -> int:
+    return sum(row.state in (FAILED, BACK) for row in rows)
+
+
+def _port(host: Host) -> List[str]:
+    return ["-p", str(host.port)] if host.port is not None else []
 
 
 class _Wave:
@@ -313,9 +208,43 @@ class _Wave:
                 for future in done:
                     yield future.result()
 
+    def watch(self, rows: List[Row], poll_s: float):
+        """Wait for the probation of devices, and yield those anew that went back or are gone."""
+        waiting = {
+            row.name: time.monotonic() + float(row.flashed.installed["probation_s"]) + _AFTER_S
+            for row in rows
+            if row.flashed is not None and row.flashed.installed.get("probation_s")
+        }
+        of = {row.name: row for row in rows}
+        for name in waiting:
+            self._say(name, "is watched before the next wave begins")
+        while waiting:
+            time.sleep(poll_s)
+            for name, deadline in list(waiting.items()):
+                error, over = self._went(of[name])
+                late = time.monotonic() > deadline
+                if over or late:
+                    del waiting[name]
+                    self._say(name, error or ("has proved itself" if over else "is still watched"))
+                    if error:
+                        state = BACK if over else FAILED
+                        yield of[name]._replace(state=state, error=error)
+
+    def _went(self, row: Row) -> Tuple[str, bool]:
+        """What speaks against a device that is watched, and whether its watch is over."""
+        assert row.flashed is not None
+        host = self.hosts[row.name]
+        root = host.root or self.options.get("root") or "/"
+        try:
+            facts = look(host.address, root, [*self.ssh, *_port(host)])
+        except EdgelaneError as error:
+            return str(error), False
+        if facts.release != row.flashed.release:
+            return f"it went back to {facts.release} by itself", True
+        return "", facts.told["probation"] != row.flashed.release
+
     def _one(self, name: str) -> Row:
         host, begun = self.hosts[name], time.monotonic()
-        port = ["-p", str(host.port)] if host.port is not None else []
         last = [""]
 
         def tell(what: str, done: float, of: Optional[float]) -> None:
@@ -329,7 +258,7 @@ class _Wave:
             flashed = flash(
                 host.address,
                 self.bundle,
-                ssh=[*self.ssh, *port],
+                ssh=[*self.ssh, *_port(host)],
                 values=self.values[name],
                 tell=tell,
                 **{**self.options, **own},

@@ -240,6 +240,9 @@ class Device:
     def sweep(self) -> Dict[str, Any]:
         """Take away what only the way here needed."""
         remove(self.places.incoming)
+        if os.path.isdir(os.path.join(self.places.link, "venv")):
+            remove(self.places.bootstrap)  # what runs has its own
+            return {}
         kept = sorted(glob.glob(os.path.join(self.places.bootstrap, "*")), key=os.path.getmtime)
         for path in kept[:-1]:
             remove(path)

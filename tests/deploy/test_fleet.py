@@ -6,8 +6,9 @@ import sys
 import pytest
 
 from edgelane.core import ConfigError, UsageError
-from edgelane.deploy import Host, flash_all, read_inventory, running
-from edgelane.deploy.fleet import secrets_of, share_of, table, waves_of
+from edgelane.deploy import Host, flash_all, mark_good, read_inventory, rollback, running
+from edgelane.deploy.fleet import share_of, table, waves_of
+from edgelane.deploy.inventory import secrets_of
 
 INVENTORY = """\
 defaults: {root: /srv/device, values: {site: uk}, secrets: [door]}
@@ -198,3 +199,29 @@ def test_waves_may_end_early(server, fleet, shop, contents, tmp_path):
     assert [r.state for r in rolled.rows] == ["planned", "left"]
     assert rolled.stopped == "the waves end after 1 of 2 devices"
     assert contents(tmp_path / "a") == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("goes_back", [False, True])
+def test_the_next_wave_waits_for_what_comes_of_a_probation(
+    server, fleet, shop, tmp_path, goes_back
+):
+    """What watches a release on a device is played here: it keeps it, or goes back."""
+    flash_all(fleet("ab"), shop.bundle(1), ssh=without_port(server), trust=shop.secret.public)
+    told = []
+
+    def tell(name, text):
+        told.append((name, text))
+        if name == "a" and "is watched" in text:
+            (rollback if goes_back else mark_good)(tmp_path / "a")
+
+    rolled = flash_all(
+        fleet("ab"), shop.bundle(2), waves="1,100%", poll_s=0.1, tell=tell,
+        ssh=without_port(server), options=["--probation", "10m"],
+    )  # fmt: skip
+    if goes_back:
+        assert [r.state for r in rolled.rows] == ["back", "left"]
+        assert "went back to shop-1-" in rolled.rows[0].error and rolled.failed == 1
+    else:
+        assert [r.state for r in rolled.rows] == ["installed", "installed"]
+        assert ("a", "has proved itself") in told

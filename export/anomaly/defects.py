@@ -4,13 +4,13 @@ Spots, cracks, chips at the border, patches of other parts (CutPaste, Li et al. 
 et al. 2022), regions whose texture or brightness is another (DRAEM, Zavrtanik et al. 2021).
 """
 
-from typing import Callable, List, Tuple
+from typing import Callable, Tuple
 
 import numpy as np
 
 from ...runtime.sources.base import load_cv2
 
-KINDS = ("spot", "crack", "chip", "patch", "texture", "shade", "scratch")
+KINDS = ("spot", "crack", "chip", "patch", "texture", "shade", "scratch", "finish")
 
 
 def make_defect(
@@ -34,7 +34,7 @@ def make_defect(
         place is empty where the change cannot be told from the part's own noise.
     """
     kind = kind or KINDS[int(random.integers(len(KINDS)))]
-    base = image.astype(np.float32)
+    base, other = image.astype(np.float32), other.astype(np.float32)
     cover = _COVERS[kind](inside, random)
     cover = cover * inside
     changed = base + cover[..., None] * (_CHANGES[kind](base, other, cover, random) - base)
@@ -43,7 +43,7 @@ def make_defect(
     gap = np.abs(result.astype(np.float32) - base).max(axis=2)
     cv2 = load_cv2()
     seen = (cover > 0.3) & (cv2.blur(gap, (5, 5)) > np.maximum(2.0 * noise, 2.0))
-    if kind in ("patch", "texture") and seen.any():
+    if kind in ("patch", "texture", "finish") and seen.any():
         seen = cv2.morphologyEx(seen.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((9, 9), np.uint8))
         seen = (seen > 0) & (cover > 0.3)
     if seen.sum() < 6:
@@ -228,6 +228,20 @@ def _change_texture(
     return local * light + gain * detail
 
 
+def _change_finish(
+    base: np.ndarray, other: np.ndarray, cover: np.ndarray, random: np.random.Generator
+) -> np.ndarray:
+    """The surface of another part, the same way round, in the light that is here."""
+    cv2 = load_cv2()
+    sigma = float(random.uniform(4, 12))
+    here, there = cv2.GaussianBlur(base, (0, 0), sigma), cv2.GaussianBlur(other, (0, 0), sigma)
+    rows = int(random.integers(base.shape[0]))
+    columns = int(random.integers(base.shape[1]))
+    detail = np.roll((other + 4) / (there + 4) - 1, (rows, columns), axis=(0, 1))
+    light = 1 + random.normal(0, 0.08)
+    return here * light * (1 + detail * random.uniform(0.8, 2.0))
+
+
 def _change_shade(
     base: np.ndarray, other: np.ndarray, cover: np.ndarray, random: np.random.Generator
 ) -> np.ndarray:
@@ -246,6 +260,7 @@ _COVERS = {
     "texture": _cover_region,
     "shade": _cover_region,
     "scratch": _cover_scratch,
+    "finish": _cover_region,
 }
 _CHANGES = {
     "spot": _change_tone,
@@ -255,37 +270,71 @@ _CHANGES = {
     "texture": _change_texture,
     "shade": _change_shade,
     "scratch": _change_tone,
+    "finish": _change_finish,
 }
 
 
-def defects_for(
-    images: List[np.ndarray],
-    insides: List[np.ndarray],
+def move_defect(
+    image: np.ndarray,
+    inside: np.ndarray,
+    source: np.ndarray,
+    mask: np.ndarray,
     random: np.random.Generator,
-    each: int = 1,
-) -> Tuple[List[np.ndarray], List[np.ndarray], List[int], List[str]]:
-    """Made-up defects on every picture.
+) -> Tuple[np.ndarray, np.ndarray]:
+    """A good picture with a known defect of another part, moved and turned a little.
+
+    What is carried over is how much brighter or darker the defect is than what lies around it.
+    A defect at the border stays at that border.
 
     Args:
-        images: `(h, w, 3)` uint8 of good parts.
-        insides: `(h, w)` bool, where each picture is, as against padding.
+        image: `(h, w, 3)` uint8 of a good part.
+        inside: `(h, w)` bool, where its picture is.
+        source: `(h, w, 3)` uint8 of the defective part.
+        mask: `(h, w)` bool of its defect.
         random: Where chance comes from.
-        each: Defects a picture, each on a copy of its own.
 
     Returns:
-        Pictures, masks `(h, w)` bool, the good picture each was made from, and the kinds.
+        The picture and the mask; the mask is empty where the defect fell out of the picture.
     """
-    pictures, masks, sources, kinds = [], [], [], []
-    for index, (image, inside) in enumerate(zip(images, insides)):
-        for turn in range(each):
-            for _ in range(8):
-                kind = KINDS[(index * each + turn) % len(KINDS)]
-                other = images[int(random.integers(len(images)))]
-                picture, mask = make_defect(image, other, inside, random, kind)
-                if mask.any():
-                    pictures.append(picture)
-                    masks.append(mask)
-                    sources.append(index)
-                    kinds.append(kind)
-                    break
-    return pictures, masks, sources, kinds
+    cv2 = load_cv2()
+    height, width = mask.shape
+    around = (~cv2.dilate(mask.astype(np.uint8), np.ones((7, 7))).astype(bool)).astype(np.float32)
+    if around.mean() < 0.05:
+        return image, np.zeros_like(mask)
+    base, from_ = image.astype(np.float32), source.astype(np.float32)
+    # What would lie under the defect: its surroundings, blurred until they close over it.
+    light, weight = np.zeros_like(from_), np.zeros_like(around)
+    for sigma, share in ((8.0, 1.0), (24.0, 1e-2), (80.0, 1e-4)):
+        light += share * cv2.GaussianBlur(from_ * around[..., None], (0, 0), sigma)
+        weight += share * cv2.GaussianBlur(around, (0, 0), sigma)
+    ratio = (from_ + 4) / (light / np.maximum(weight, 1e-9)[..., None] + 4)
+    ys, xs = np.nonzero(mask)
+    touches = [xs.min() <= 2, xs.max() >= width - 3, ys.min() <= 2, ys.max() >= height - 3]
+    middle = (float(xs.mean()), float(ys.mean()))
+    zoom = float(np.exp(random.uniform(-0.2, 0.2)))
+    warp = cv2.getRotationMatrix2D(middle, float(random.uniform(-12, 12)), zoom)
+    x, y = _centre(inside, random)
+    if any(touches):
+        warp = cv2.getRotationMatrix2D(middle, 0.0, 1.0)
+        x = middle[0] if touches[0] or touches[1] else x
+        y = middle[1] if touches[2] or touches[3] else y
+    warp[:, 2] += (x - middle[0], y - middle[1])
+    grown = cv2.dilate(mask.astype(np.uint8), np.ones((3, 3))).astype(np.float32)
+    moved = cv2.warpAffine(ratio, warp, (width, height), borderMode=cv2.BORDER_REPLICATE)
+    cover = cv2.GaussianBlur(cv2.warpAffine(grown, warp, (width, height)), (0, 0), 0.8)
+    truth = (cv2.warpAffine(mask.astype(np.float32), warp, (width, height)) > 0.5) & inside
+    cover *= inside
+    if truth.sum() < 0.3 * mask.sum() or truth.sum() < 4:
+        return image, np.zeros_like(mask)
+    local = cv2.GaussianBlur(base, (0, 0), 8.0)
+    changed = base + cover[..., None] * ((local + 4) * moved - 4 - base)
+    result = np.clip(np.rint(changed), 0, 255).astype(np.uint8)
+    return result, truth
+
+
+def relight(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """The picture in somewhat other light: brightness and gamma, no defect."""
+    gamma = float(np.exp(random.normal(0, 0.15)))
+    gain = float(np.exp(random.normal(0, 0.15)))
+    table = 255 * gain * (np.arange(256) / 255) ** gamma
+    return np.clip(np.rint(table), 0, 255).astype(np.uint8)[image]

@@ -1,5 +1,7 @@
 """A model of good parts, learnt from their pictures: candidates tried, the best one kept."""
 
+import dataclasses
+import importlib.util
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,7 +9,14 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ...core import DataError, ModelCard, ModelError, UsageError, did_you_mean
+from ...core import (
+    DataError,
+    MissingDependency,
+    ModelCard,
+    ModelError,
+    UsageError,
+    did_you_mean,
+)
 from ...runtime.files import write_whole
 from .calibrate import check_false_reject, threshold
 from .features import STRIDE
@@ -26,7 +35,12 @@ from .parts import (
 from .tape import Tape
 from .trial import LOW, Held, Outcome, Workbench, coloured, compare, top_means
 
-CANDIDATES = ("statistics", "discriminator", "ensemble")
+CANDIDATES = ("statistics", "discriminator", "network", "ensemble")
+NETWORK_MINUTES = 10.0
+"""Below this a network has learnt too little to be worth trying."""
+
+BEHIND = 0.08
+"""Candidates that are this much worse than the best take no part in the ensemble."""
 PARITY = 1e-4
 """Largest difference between the reference and onnxruntime, in units of the threshold."""
 
@@ -119,22 +133,26 @@ def learn(
     spec, _ = choose_input(good_images, size)
     parts = placed(good_names, good_images, spec)
     others = placed(bad_names, bad_images, spec)
-    defects = read_masks(masks, others, spec)
-    warnings = check_alike(parts)
+    defects, warnings = read_masks(masks, others, spec)
+    warnings = check_alike(parts) + warnings
     bench = Workbench(
         parts, others, defects, spec.resize != "stretch", coloured(parts), seed, told, minutes
     )
     outcomes: List[Outcome] = []
-    single = [n for n in names if n != "ensemble"]
+    single, skipped = _possible([n for n in names if n != "ensemble"], minutes, candidates)
     for number, name in enumerate(single):
         began = time.monotonic()
         outcomes.append(compare(name, bench.judge(name), bench.trial_kind, began, seed))
         told(0.5 + 0.3 * (number + 1) / len(single), f"tried {name}")
-    if "ensemble" in names and len(outcomes) > 1:
-        held = together([o.held for o in outcomes], [o.top for o in outcomes])
-        outcomes.append(compare("ensemble", held, bench.trial_kind, time.monotonic(), seed))
+    # One that is far behind the best would only blur it.
     best = max(outcomes, key=lambda o: o.figure)
-    used = outcomes[: len(single)] if best.name == "ensemble" else [best]
+    mates = [o for o in outcomes if o.figure > best.figure - BEHIND]
+    if "ensemble" in names and len(mates) > 1:
+        held = together([o.held for o in mates], [o.top for o in mates])
+        outcomes.append(compare("ensemble", held, bench.trial_kind, time.monotonic(), seed))
+        outcomes[-1].report["of"] = [o.name for o in mates]
+        best = max(outcomes, key=lambda o: o.figure)
+    used = mates if best.name == "ensemble" else [best]
     methods = [bench.learn(o.name) for o in used]
     told(0.9, f"learnt {best.name} from all parts")
     raw = top_means(best.held.good, best.top)
@@ -167,7 +185,7 @@ def learn(
     told(1.0, "exported and compared with onnxruntime")
     report = {
         "chosen": best.name,
-        "candidates": [o.report for o in outcomes],
+        "candidates": [o.report for o in outcomes] + skipped,
         "judged_by": "known and made-up defects" if len(others.images) else "made-up defects",
         "threshold": origin,
         "parity": difference,
@@ -200,6 +218,27 @@ def _names(candidates: Optional[Sequence[str]]) -> List[str]:
             remedy="name some of " + ", ".join(CANDIDATES),
         )
     return names
+
+
+def _possible(
+    names: List[str], minutes: float, asked: Optional[Sequence[str]]
+) -> Tuple[List[str], List[Dict[str, Any]]]:
+    """Candidates that can be tried here, and why others are left out."""
+    if "network" not in names:
+        return names, []
+    why = None
+    if importlib.util.find_spec("torch") is None:
+        why = "torch is not installed: pip install 'edgelane[export]'"
+    elif minutes < NETWORK_MINUTES and asked is None:
+        why = f"it needs at least {NETWORK_MINUTES:g} minutes"
+    if why is None:
+        return names, []
+    if asked is not None and names == ["network"]:
+        raise MissingDependency(
+            "the network is learnt with torch, which is not installed",
+            remedy="run: pip install 'edgelane[export]'",
+        )
+    return [n for n in names if n != "network"], [{"name": "network", "skipped": why}]
 
 
 def scale_of(held: Held, top: int) -> Tuple[float, float]:
@@ -254,8 +293,6 @@ def checked(
     Raises:
         ModelError: They differ by more than 1e-4.
     """
-    import dataclasses
-
     model = tape.to_onnx(score, heat)
     session = session_of(model)
     worst, count = 0.0, 0
@@ -290,8 +327,6 @@ def session_of(model: Any) -> Any:
     Raises:
         MissingDependency: onnxruntime is not installed.
     """
-    from ...core import MissingDependency
-
     try:
         import onnxruntime
     except ImportError as error:

@@ -133,15 +133,17 @@ def placed(names: List[str], images: Sequence[np.ndarray], spec: InputSpec) -> P
 
 def read_masks(
     masks: Optional[Sequence[Any]], parts: Parts, spec: InputSpec
-) -> List[Optional[np.ndarray]]:
-    """Masks of defects laid into the input, `(h, w)` bool each; None where none is known.
+) -> Tuple[List[Optional[np.ndarray]], List[str]]:
+    """Masks of defects laid into the input, `(h, w)` bool each, and warnings.
+
+    A mask is None where none is known; one that marks nothing is taken as not known.
 
     Raises:
         DataError: They are not as many as the defective parts, have another size than their
-            picture, or mark nothing or everything.
+            picture, all mark nothing, or one marks everything.
     """
     if masks is None:
-        return [None] * len(parts.images)
+        return [None] * len(parts.images), []
     if len(masks) != len(parts.images):
         raise DataError(
             "the masks do not match the defective parts",
@@ -150,6 +152,7 @@ def read_masks(
         )
     cv2 = load_cv2()
     found: List[Optional[np.ndarray]] = []
+    empty: List[str] = []
     for mask, name, size in zip(masks, parts.names, parts.sizes):
         if mask is None:
             found.append(None)
@@ -168,16 +171,25 @@ def read_masks(
                 got=f"{values.shape[1]} x {values.shape[0]}",
                 expected=f"{size[0]} x {size[1]}",
             )
-        if not values.any() or values.all():
+        if values.all():
             raise DataError(
-                f"{where} marks {'everything' if values.any() else 'nothing'} as a defect",
+                f"{where} marks everything as a defect",
                 remedy="mark the defect alone, or give None for a part whose mask is not known",
             )
+        if not values.any():
+            empty.append(where)
+            found.append(None)
+            continue
         grown = values.astype(np.uint8) * 255
         picture = lay(cv2.merge((grown,) * 3), spec)[0][..., 0]
         laid = picture > (0 if spec.resize == "stretch" else 127)
         found.append(laid if laid.any() else None)
-    return found
+    if empty and not any(mask is not None for mask in found):
+        raise DataError(
+            f"{empty[0]} marks nothing as a defect, and no other mask does",
+            remedy="mark the defects, or leave the masks out",
+        )
+    return found, [f"{where} marks nothing; its part is taken without a mask" for where in empty]
 
 
 def hash_of(images: Sequence[np.ndarray]) -> str:

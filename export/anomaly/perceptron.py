@@ -4,7 +4,7 @@ from typing import List, NamedTuple, Tuple
 
 import numpy as np
 
-HIDDEN = (48, 24)
+HIDDEN = (96, 48)
 
 
 class Layer(NamedTuple):

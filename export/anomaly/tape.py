@@ -155,6 +155,27 @@ class Tape:
 
         return self._add(run, (a,), "Conv", [name], kernel_shape=[n, n], pads=[n // 2] * 4)
 
+    def conv(self, a: Ref, weight: np.ndarray, bias: np.ndarray, stride: int = 1) -> Ref:
+        """A convolution `(out, in, n, n)`, n odd, with zeros beyond the border."""
+        weight, bias = np.asarray(weight, np.float32), np.asarray(bias, np.float32)
+        n = weight.shape[-1]
+        names = [self._weight(weight), self._weight(bias)]
+
+        def run(x: np.ndarray) -> np.ndarray:
+            wide = np.pad(x, ((0, 0), (n // 2, n // 2), (n // 2, n // 2)))
+            seen = np.lib.stride_tricks.sliding_window_view(wide, (n, n), axis=(1, 2))
+            seen = seen[:, ::stride, ::stride]
+            return np.tensordot(weight, seen, ((1, 2, 3), (0, 3, 4))) + bias[:, None, None]
+
+        return self._add(
+            run, (a,), "Conv", names,
+            kernel_shape=[n, n], pads=[n // 2] * 4, strides=[stride, stride],
+        )  # fmt: skip
+
+    def stand_in(self, number: Ref, a: Ref, run: Callable[[np.ndarray], np.ndarray]) -> None:
+        """Let another program be the reference of a step: `run` gives it from the value of a."""
+        self._steps[number] = (run, (a,))
+
     def halve(self, a: Ref) -> Ref:
         """One channel smoothed by (1, 4, 6, 4, 1) / 16, every other place; zeros beyond."""
         row = np.array([1, 4, 6, 4, 1], np.float32) / 16

@@ -1,13 +1,13 @@
 """Candidates judged on parts that they have not learnt from."""
 
 import time
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ...runtime.sources.base import load_cv2
 from .calibrate import auroc, auroc_interval
-from .defects import KINDS, make_defect
+from .defects import KINDS, make_defect, move_defect, relight
 from .features import STRIDE, build_features
 from .methods import STEPS, Discriminator, Looked, Method, Statistics
 from .parts import Parts
@@ -16,6 +16,9 @@ from .tape import Tape
 FOLDS = 4
 TOPS = (4, 16, 64)
 """How many of the worst places the score is a mean of; chosen like a candidate."""
+
+JUDGED = 0.3
+"""Share of a network's time that each of two trainings for judging it takes."""
 
 LOW = -1e3
 Told = Callable[[float, str], None]
@@ -60,25 +63,23 @@ class Workbench:
         told: Told,
         minutes: float = 5.0,
     ) -> None:
-        self.good, self.bad, self.masks = good, bad, list(masks)
+        self.good = good
         self.padded, self.coloured, self.seed = padded, coloured, seed
         # At 1.5 ms a step, for one training a fold and the last one, in half of the time.
+        self.minutes = minutes
         self.steps = int(np.clip(minutes * 60 * 0.5 / (FOLDS + 1) / 1.5e-3, 500, STEPS))
         self.size = (good.images[0].shape[1], good.images[0].shape[0])
         self.tape = Tape(self.size)
         self.features = build_features(self.tape, padded, coloured)
         random = np.random.default_rng(seed)
         self.fold = _folds(len(good.images), random)
-        self.bad_fold = _folds(len(bad.images), random)
         count = len(good.images)
-        self.looked = [self._look(i) for i in good.images]
+        self.looked = [self.look(i) for i in good.images]
         told(0.1, f"looked at {count} good parts")
-        self.looked_bad = [
-            self._look(image, mask) for image, mask in zip(bad.images, self.masks)
-        ]  # fmt: skip
+        self.made = float(np.clip(minutes * 600, 60, 1200))
+        self.teach(bad, masks)
         # Some are learnt from, others are judged by; neither takes a patch from another fold.
-        made = float(np.clip(minutes * 600, 60, 1200))
-        each = int(np.clip(made // count, 2, 16))
+        each = int(np.clip(self.made // count, 2, 16))
         self.fakes: List[Looked] = []
         self.fake_of: List[int] = []
         self.trials: List[Looked] = []
@@ -88,7 +89,7 @@ class Workbench:
             for turn in range(each):
                 kind = KINDS[(number * each + turn) % len(KINDS)]
                 self._make(number, kind, random, self.fakes, self.fake_of)
-            for turn in range(int(np.clip(made // 3 // count, 1, 4))):
+            for turn in range(int(np.clip(self.made // 3 // count, 1, 4))):
                 kind = KINDS[(number + turn * 3) % len(KINDS)]
                 if self._make(number, kind, random, self.trials, self.trial_of):
                     self.trial_kind.append(kind)
@@ -109,34 +110,73 @@ class Workbench:
                 self.good.images[number], other, self.good.insides[number], random, kind
             )
             if mask.any():
-                looked.append(self._look(image, mask))
+                if random.random() < 0.3:
+                    image = relight(image, random)
+                looked.append(self.look(image, mask))
                 source.append(number)
                 return True
         return False
 
-    def _look(self, image: np.ndarray, mask: Optional[np.ndarray] = None) -> Looked:
+    def teach(self, bad: Parts, masks: Sequence[Optional[np.ndarray]]) -> None:
+        """Learn from these defective parts instead of those known so far.
+
+        Each is laid into one of the folds, and its defect is moved onto good parts as well.
+        """
+        self.bad, self.masks = bad, list(masks)
+        random = np.random.default_rng((self.seed, 1))
+        self.bad_fold = _folds(len(bad.images), random)
+        self.looked_bad = [self.look(i, m) for i, m in zip(bad.images, self.masks)]
+        self.moved: List[Looked] = []
+        self.moved_from: List[Tuple[int, int]] = []
+        known = [i for i, m in enumerate(self.masks) if m is not None]
+        for number in known:
+            for _ in range(int(np.clip(self.made // 3 // len(known), 1, 12))):
+                at = int(random.integers(len(self.good.images)))
+                mask = self.masks[number]
+                assert mask is not None
+                image, place = move_defect(
+                    self.good.images[at], self.good.insides[at], bad.images[number], mask, random
+                )
+                if place.any():
+                    self.moved.append(self.look(image, place))
+                    self.moved_from.append((at, number))
+
+    def look(self, image: np.ndarray, mask: Optional[np.ndarray] = None) -> Looked:
+        """A picture laid into the input as it is learnt from, with its defect `(h, w)` bool."""
         values, valid = self.tape.run(image, [self.features.values, self.features.valid])
         if mask is not None:
             h, w = valid.shape[1:]
             mask = mask.reshape(h, STRIDE, w, STRIDE).max(axis=(1, 3))
         return Looked(values.astype(np.float16), valid[0] > 0, mask)
 
-    def learn(self, name: str, without: int = -1) -> Method:
-        """A method that has not seen the parts of one fold."""
-        random = np.random.default_rng((self.seed, without + 1))
-        good = [g for g, fold in zip(self.looked, self.fold) if fold != without]
+    def learn(self, name: str, without: Sequence[int] = ()) -> Method:
+        """A method that has not seen the parts of some folds."""
+        random = np.random.default_rng((self.seed, *without))
+        good = [g for g, fold in zip(self.looked, self.fold) if fold not in without]
         if name == Statistics.name:
             return Statistics.learn(good, random)
-        fakes = [f for f, at in zip(self.fakes, self.fake_of) if self.fold[at] != without]
+        fakes = [f for f, at in zip(self.fakes, self.fake_of) if self.fold[at] not in without]
         known = [
             b
             for b, fold in zip(self.looked_bad, self.bad_fold)
-            if fold != without and b.defect is not None
+            if fold not in without and b.defect is not None
+        ]
+        moved = [
+            m
+            for m, (at, number) in zip(self.moved, self.moved_from)
+            if self.fold[at] not in without and self.bad_fold[number] not in without
         ]
         if known:
-            weight = float(np.clip(0.5 * len(fakes) / len(known), 1.0, 20.0))
-            fakes = fakes + [k._replace(weight=weight) for k in known]
-        return Discriminator.learn(good, fakes, random, self.steps)
+            # Together the known ones count as much as all that were made up.
+            share = len(fakes) / (2.0 * len(known)), len(fakes) / (2.0 * max(len(moved), 1))
+            fakes = fakes + [k._replace(weight=share[0]) for k in known]
+            fakes += [m._replace(weight=share[1]) for m in moved]
+        if name == Discriminator.name:
+            return Discriminator.learn(good, fakes, random, self.steps)
+        from .network import Network
+
+        share = JUDGED if without else 1 - 2 * JUDGED
+        return Network.learn(good, fakes, self.seed, 0.8 * share * self.minutes)
 
     def judge(self, name: str) -> Held:
         """What the method says of each picture when its fold was left out."""
@@ -146,15 +186,18 @@ class Workbench:
             np.zeros((len(self.trials), *shape), np.float32),
             np.zeros((len(self.looked_bad), *shape), np.float32),
         )
-        for fold in range(FOLDS):
-            method = self.learn(name, fold)
+        single = [(fold,) for fold in range(FOLDS)]
+        # A network takes minutes: two halves instead of four quarters.
+        halves = [tuple(range(FOLDS // 2)), tuple(range(FOLDS // 2, FOLDS))]
+        for folds in halves if name == "network" else single:
+            method = self.learn(name, folds)
             groups = (
                 (held.good, self.looked, self.fold),
                 (held.fake, self.trials, self.fold[self.trial_of]),
                 (held.bad, self.looked_bad, self.bad_fold),
             )
-            for out, looked, folds in groups:
-                for number in np.flatnonzero(folds == fold):
+            for out, looked, fold in groups:
+                for number in np.flatnonzero(np.isin(fold, folds)):
                     look = looked[number]
                     out[number] = np.where(look.valid, method.heat(look), LOW)
         return held

@@ -116,6 +116,10 @@ def run(
             for name, uri in uris.items()
         }
         await_cameras(sources, job.config, {} if overwrite else known_sizes(job.folder))
+        if getattr(job.pipeline, "task", "detect") == "inspect":
+            from .inspecting import triggered
+
+            sources = {n: triggered(job.settings[n], s, stack) for n, s in sources.items()}
         where = {name: _told(uri) for name, uri in uris.items()}
         if several:
             facts = {**facts_of(opened, _facts), "sources": where}
@@ -282,16 +286,34 @@ class _Job:
         watching: List[Any] = []
         if watched is not None:
             watching = watch(
-                stack, watched, self.config, self.folder, sources, journal, stats, stop, facts
+                stack,
+                watched,
+                self.config,
+                self.folder,
+                sources,
+                journal,
+                stats,
+                stop,
+                facts,
+                classes,
             )
         files = stack.enter_context(contextlib.ExitStack())
         sinks = open_sinks(
             files, wanted, self.folder, sources, shapes, named, journal, stop, self.subscribers
         )
         sinks += watching
+        station: Any = None
+        if getattr(self.pipeline, "task", "detect") == "inspect":
+            from .inspecting import Station
+
+            ((name, settings),) = self.settings.items()
+            station = Station(self.config, settings, sources[name], name, self.folder, journal)
+            # First of all: the machine waits for it.
+            sinks.insert(0, files.enter_context(station).sink)
 
         def summarise() -> Summary:
             told = {"pipeline": self.config.pipeline, **facts}
+            told.update({} if station is None else station.facts())
             return write_summary(self.folder, made, stats, journal, told)
 
         try:

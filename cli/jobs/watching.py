@@ -3,7 +3,7 @@
 import contextlib
 import threading
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Union
 
 from ... import __version__
 from ...runtime.config import Config
@@ -58,6 +58,7 @@ def watch(
     stats: RunStats,
     stop: threading.Event,
     facts: Mapping[str, Any],
+    classes: Union[Sequence[str], Mapping[str, Sequence[str]]] = (),
 ) -> List[Sink]:
     """Watch a run until the stack is left.
 
@@ -71,6 +72,7 @@ def watch(
         stats: What the loop will fill.
         stop: Set when the run is asked to stop.
         facts: What is run, for the health endpoint.
+        classes: Names of the model's classes, for all cameras or by camera.
 
     Returns:
         Sinks for `run_loop`.
@@ -99,6 +101,15 @@ def watch(
         hooks = stack.enter_context(Webhooks(service.webhooks, folder))
         sinks.append(hooks)
         parts["webhooks"], alert = hooks.told, hooks.alert
+    if service.clips is not None:
+        from ...runtime.clips.clips import Clips
+
+        live = [name for name, source in sources.items() if source.live]
+        clips = stack.enter_context(
+            Clips(service.clips, folder, list(sources), classes, live, stop)
+        )
+        sinks.append(clips)
+        parts["clips"] = clips.told
     monitor = Monitor(
         stats,
         sources,

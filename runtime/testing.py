@@ -5,14 +5,23 @@ from typing import Callable, Dict, Iterable, Iterator, List, Optional, Sequence,
 
 import numpy as np
 
-from ..core import Frame
+from ..core import Frame, SourceError
 from .backends import TensorSpec
 from .cuda.fake import FakeDevice
 from .cuda.simulated import SimulatedCuda
+from .digital.base import DigitalInput, DigitalOutput
 from .loop import Clock
 from .sources import Source
 
-__all__ = ["FakeBackend", "FakeClock", "FakeDevice", "FakeSource", "SimulatedCuda"]
+__all__ = [
+    "FakeBackend",
+    "FakeClock",
+    "FakeDevice",
+    "FakeInput",
+    "FakeOutput",
+    "FakeSource",
+    "SimulatedCuda",
+]
 
 Arrays = Dict[str, np.ndarray]
 
@@ -141,3 +150,64 @@ class FakeClock(Clock):
 
     def time(self) -> float:
         return self._start + self._passed
+
+
+class FakeOutput(DigitalOutput):
+    """A digital output that notes what it is told.
+
+    Args:
+        clock: Gives the seconds that are noted.
+
+    Attributes:
+        error: Raised by `set` once a test put one here.
+        on: Its state.
+        changes: `(seconds, on)` of every call.
+        closed: Whether `close` was called.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self.on = False
+        self.changes: List[Tuple[float, bool]] = []
+        self.error: Optional[BaseException] = None
+        self.closed = False
+
+    def set(self, on: bool) -> None:
+        if self.error is not None:
+            raise self.error
+        if self.closed:
+            raise SourceError("a fake line cannot be set", got="a closed line")
+        self.on = bool(on)
+        self.changes.append((self._clock(), self.on))
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class FakeInput(DigitalInput):
+    """A digital input whose edges a test makes.
+
+    Args:
+        clock: Gives their seconds.
+
+    Attributes:
+        closed: Whether `close` was called.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._edges: List[float] = []
+        self.closed = False
+
+    def edge(self, moment: Optional[float] = None) -> None:
+        """An edge, now or at a moment."""
+        self._edges.append(self._clock() if moment is None else moment)
+
+    def edges(self, timeout: float = 0.0) -> List[float]:
+        if self.closed:
+            raise SourceError("a fake line cannot be read", got="a closed line")
+        found, self._edges = self._edges, []
+        return found
+
+    def close(self) -> None:
+        self.closed = True

@@ -110,6 +110,7 @@ def open_journal(folder: Path, identity: Mapping[str, Any], overwrite: bool) -> 
 def _remove(folder: Path) -> None:
     """Remove what a run wrote, and nothing else."""
     rows = [p.name for stem in ROWS for p in folder.glob(f"{stem}*.txt*")]
+    rows += [f"rejects/{p.name}" for p in (folder / "rejects").glob("*.jpg")]
     for name in (*FILES, *rows):
         try:
             (folder / name).unlink()

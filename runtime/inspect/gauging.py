@@ -23,6 +23,7 @@ from .plane import Plane
 from .segment import SHORT, Blob, find_blobs
 
 SPECK = 0.2  # share of the taught part's area below which something is dirt
+UNLIKE = 0.06  # share of its size by which a part may miss the taught outline on average
 _ONE_OFF = ("parts",)
 
 
@@ -159,6 +160,7 @@ class Gauging:
             found = lie(grey, self.plane, blob, self.shape, _factor(image))
             blurs.append(found.blur)
             masks |= blob.mask
+            conditions += self._likeness(found)
             sight = Sight(grey, image, self.plane, found, blob.mask, self.shape, card, len(blobs))
             parts.append(self._part(sight, blob))
         if blobs:
@@ -211,6 +213,15 @@ class Gauging:
             if blob.area * pixel**2 > SPECK * self.shape.area or blob.cut:
                 kept.append(blob)
         return kept
+
+    def _likeness(self, found: Lying) -> List[Reason]:
+        """Whether this can be the taught part at all."""
+        if self.shape is None:
+            return []
+        extent = float(np.ptp(self.shape.outline, axis=0).max())
+        value = found.misses / extent
+        text = "the outline is not that of the taught part: another part, or not seen as a whole"
+        return [Reason("likeness", value, high=UNLIKE, condition=True, text=text)]
 
     def _card(self, image: np.ndarray) -> Tuple[Any, List[Reason]]:
         try:

@@ -6,6 +6,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
 
 import numpy as np
 
+from ..sources.base import load_cv2
 from .align import Lying, Shape, signed_misses
 from .colour import ciede2000, colour_of
 from .features import Circle, Line, NotFound, ends, find_circle, find_line, polygon_area
@@ -95,24 +96,51 @@ def _circle(gauge: Gauge, sight: Sight) -> List[Tuple[str, Measure, str]]:
         assert gauge.at is not None
         middle = lying.pose.to_plane(gauge.at)[0]
         size = float(expected_size(gauge) or 0.0) / half
-        out = _ring(middle, 0.5 * size + 3 * sight.pixel(middle))
-        inside = _ring(middle, max(0.5 * size - 3 * sight.pixel(middle), 0.25 * size))
-        whole = np.concatenate((inside, _ring(middle, 0.3 * size)))
-        if sight.on_face(whole) > 0.97 and sight.on_face(out) > 0.9:
-            sight.draw(gauge.name, np.append(inside, inside[:1], axis=0))
-            return [(gauge.name, Measure(0.0, 0.0, unit), "there is no hole")]
-        hole = sight.on_face(inside) < sight.on_face(out)
+        hole = _within(sight, middle, 0.5 * size)
     arc = None
     if gauge.arc is not None:
         first, last = (math.radians(v) + lying.pose.angle for v in gauge.arc)
         arc = (first, last)
-    circle = find_circle(sight.grey, sight.plane, middle, size, hole, gauge.reach, arc)
+    try:
+        circle = find_circle(sight.grey, sight.plane, middle, size, hole, gauge.reach, arc)
+    except NotFound:
+        if not hole or not _plain(sight, middle, 0.5 * size):
+            raise
+        sight.draw(gauge.name, _ring(middle, 0.5 * size, 25))
+        return [(gauge.name, Measure(0.0, 0.0, unit), "there is no hole")]
     sight.features[gauge.name] = circle
     ring = _ring(circle.middle, 0.5 * circle.diameter, 73)
     ring[-1] = ring[0]
     sight.draw(gauge.name, ring)
     measure = Measure(half * circle.diameter + gauge.offset, half * circle.doubt, unit)
     return [(gauge.name, measure, "")]
+
+
+def _within(sight: Sight, middle: np.ndarray, radius: float) -> bool:
+    """Whether a circle lies within the part's outline."""
+    cv2 = load_cv2()
+    outline = sight.lying.outline.astype(np.float32).reshape(-1, 1, 2)
+    ring = _ring(middle, 0.9 * radius, 16).tolist()
+    return all(cv2.pointPolygonTest(outline, (x, y), False) > 0 for x, y in ring)
+
+
+def _plain(sight: Sight, middle: np.ndarray, radius: float) -> bool:
+    """Whether there is nothing but the part's face where a hole should be."""
+    pixels = np.concatenate([_ring(middle, radius * k / 6, 4 * k) for k in (1, 2, 3, 4, 5)])
+    around = _ring(middle, 1.35 * radius + 2 * sight.pixel(middle), 32)
+    inner, outer = (_levels(sight, places) for places in (pixels, around))
+    if len(inner) < 40 or len(outer) < 20 or sight.on_face(pixels) < 0.9:
+        return False
+    spread = 1.4826 * float(np.median(np.abs(outer - np.median(outer)))) + 2
+    return abs(float(np.median(inner) - np.median(outer))) < 3 * spread
+
+
+def _levels(sight: Sight, places: np.ndarray) -> np.ndarray:
+    """Grey levels at places on the plane that are in the picture."""
+    x, y = np.rint(sight.plane.to_pixels(places)).astype(int).T
+    height, width = sight.grey.shape
+    inside = (x >= 0) & (y >= 0) & (x < width) & (y < height)
+    return sight.grey[y[inside], x[inside]]
 
 
 def _width(gauge: Gauge, sight: Sight) -> List[Tuple[str, Measure, str]]:

@@ -453,6 +453,8 @@ def load_recipe(recipe: Union[str, Path, Mapping[str, Any], Config]) -> LoadedRe
     """
     config = load_config(recipe)
     where = str(recipe) if isinstance(recipe, (str, Path)) else config.name
+    if where == config.name and (config.folder / f"{where}.yaml").is_file():
+        where = str(config.folder / f"{where}.yaml")
     if config.pipeline != "inspection":
         raise ConfigError(
             f"{where} is no recipe",

@@ -100,8 +100,8 @@ def find_blobs(image: np.ndarray, least_area: float = 400.0) -> List[Blob]:
     light = ground_light(small)
     own = (np.abs(light) > FAR).any(axis=2)
     blobs: List[Blob] = []
-    for barrier in (own, own | _steep(cv2, small)):
-        labels = _enclosed(cv2, barrier.astype(np.uint8))
+    for barrier, gap in ((own, 3), (own | _steep(cv2, small), 9)):
+        labels = _enclosed(cv2, barrier.astype(np.uint8), gap)
         for k in range(1, int(labels.max()) + 1):
             whole = labels == k
             if whole.sum() * factor**2 < least_area:
@@ -110,13 +110,19 @@ def find_blobs(image: np.ndarray, least_area: float = 400.0) -> List[Blob]:
             # as a whole is better known without it.
             area = float(whole.sum()) * factor**2
             inside = [b for b in blobs if whole[_middle(b, factor)]]
-            if any(b.area > 0.75 * area for b in inside):
+            if any(b.area > (0.45 if _solid(cv2, b) else 0.9) * area for b in inside):
                 continue
             blob = _blob(cv2, whole, light, (width, height), factor, least_area)
             if blob is not None:
                 blobs = [b for b in blobs if not any(b is other for other in inside)]
                 blobs.append(blob)
     return sorted(blobs, key=lambda b: float(b.xyxy[0]))
+
+
+def _solid(cv2: Any, blob: Blob) -> bool:
+    """Whether an outline is smooth, as a part's is, and not ragged as half of a part's is."""
+    hull = cv2.convexHull(blob.contour.astype(np.float32))
+    return blob.area > 0.93 * float(cv2.contourArea(hull))
 
 
 def _middle(blob: Blob, factor: int) -> Tuple[int, int]:
@@ -126,9 +132,10 @@ def _middle(blob: Blob, factor: int) -> Tuple[int, int]:
     return int(rows[first]), int(columns[first])
 
 
-def _enclosed(cv2: Any, barrier: np.ndarray) -> np.ndarray:
-    """Labels of what cannot be reached from outside the picture without crossing a barrier."""
-    barrier = cv2.morphologyEx(barrier, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
+def _enclosed(cv2: Any, barrier: np.ndarray, gap: int) -> np.ndarray:
+    """Labels of what cannot be reached from outside without crossing a barrier, gaps closed."""
+    close = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (gap, gap))
+    barrier = cv2.morphologyEx(barrier, cv2.MORPH_CLOSE, close)
     # From a rim of ground outside the picture, so that a part at the border does not close it off.
     room = cv2.copyMakeBorder(1 - barrier, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=1)
     labels = cv2.connectedComponents(room, connectivity=4)[1]
@@ -142,7 +149,7 @@ def _steep(cv2: Any, small: np.ndarray) -> np.ndarray:
     log = np.log(small + 8)
     dx, dy = cv2.Sobel(log, -1, 1, 0), cv2.Sobel(log, -1, 0, 1)
     slope = np.sqrt((dx**2 + dy**2).reshape(*small.shape[:2], -1).sum(axis=2))
-    return slope > 5 * float(np.median(slope))
+    return slope > 4 * float(np.median(slope))
 
 
 def _blob(

@@ -26,6 +26,7 @@ def pixelate_boxes(image: np.ndarray, boxes: np.ndarray) -> np.ndarray:
         The image.
     """
     height, width = image.shape[:2]
+    clear = image.copy()  # blocks of blocks would be a smear, in which nobody sees what happens
     for left, top, right, bottom in np.asarray(boxes, np.float64).reshape(-1, 4):
         if not np.isfinite([left, top, right, bottom]).all():
             continue
@@ -34,21 +35,23 @@ def pixelate_boxes(image: np.ndarray, boxes: np.ndarray) -> np.ndarray:
         x1, y1 = min(int(np.ceil(right + wide)), width), min(int(np.ceil(bottom + high)), height)
         if x1 > x0 and y1 > y0:
             block = max(max(right - left, bottom - top) / CELLS, LEAST)
-            _blocks(image, (x0, y0, x1, y1), block)
+            _blocks(clear, image, (x0, y0, x1, y1), block)
     return image
 
 
 def pixelate_picture(image: np.ndarray) -> np.ndarray:
     """Pixelate all of a picture, `(h, w, 3)` uint8 BGR, drawn upon; returns it."""
     height, width = image.shape[:2]
-    _blocks(image, (0, 0, width, height), max(width / PICTURE_CELLS, LEAST))
+    _blocks(image, image, (0, 0, width, height), max(width / PICTURE_CELLS, LEAST))
     return image
 
 
-def _blocks(image: np.ndarray, part: Tuple[int, int, int, int], block: float) -> None:
+def _blocks(
+    clear: np.ndarray, image: np.ndarray, part: Tuple[int, int, int, int], block: float
+) -> None:
     cv2: Any = load_cv2()
     x0, y0, x1, y1 = part
-    region = image[y0:y1, x0:x1]
+    region = clear[y0:y1, x0:x1]
     cells = (max(round((x1 - x0) / block), 1), max(round((y1 - y0) / block), 1))
     small = cv2.resize(region, cells, interpolation=cv2.INTER_AREA)
     image[y0:y1, x0:x1] = cv2.resize(small, (x1 - x0, y1 - y0), interpolation=cv2.INTER_NEAREST)

@@ -136,6 +136,9 @@ class Wave(HeldRule, frozen=True, forbid_unknown_fields=True):
 class CrossedArms(HeldRule, frozen=True, forbid_unknown_fields=True):
     """Both wrists are before the chest, past each other. Not to be seen from the side.
 
+    Elbows of crossed arms stay on their own sides, and wrists above them. Where the elbows are
+    past each other too, it is the shoulders that were taken for one another, which tells nothing.
+
     Attributes:
         past: Heights that the wrists must be past each other.
     """
@@ -151,20 +154,24 @@ class CrossedArms(HeldRule, frozen=True, forbid_unknown_fields=True):
         names = ("left_wrist", "right_wrist", "left_shoulder", "right_shoulder")
         if not known(wide):
             return {"": Reading(None, keypoints=names)}
-        past, drop = [], []
+        past, drop, elbows = [], [], []
+        across = (left[0] - right[0]) / max(wide, 1e-6), (left[1] - right[1]) / max(wide, 1e-6)
+        middle = 0.5 * (left[0] + right[0]), 0.5 * (left[1] + right[1])
         for side, sign in (("left", -1.0), ("right", 1.0)):
-            wrist = body[f"{side}_wrist"]
-            x, y = wrist[0] - 0.5 * (left[0] + right[0]), wrist[1] - 0.5 * (left[1] + right[1])
-            across = (left[0] - right[0]) / max(wide, 1e-6), (left[1] - right[1]) / max(wide, 1e-6)
-            past.append(sign * (x * across[0] + y * across[1]))
-            drop.append(-y)
+            for name, found_past in (("wrist", past), ("elbow", elbows)):
+                point = body[f"{side}_{name}"]
+                x, y = point[0] - middle[0], point[1] - middle[1]
+                found_past.append(sign * (x * across[0] + y * across[1]))
+            drop.append(middle[1] - body[f"{side}_wrist"][1])
         values = {"past": past[0] + past[1], "wide": wide}
         limits = {"past": limit, "wide": 0.4 * SHOULDERS}
         holds = None
         if wide < limits["wide"] or not _standing(body):
             holds = False
+        elif known(*elbows) and sum(elbows) > 0.04:
+            holds = None
         elif known(*past, *drop):
-            chest = all(-0.03 < d < 0.26 for d in drop)
+            chest = all(-0.03 < d < 0.2 for d in drop)
             holds = chest and sum(past) > limit and min(past) > -0.04
         elif past[0] < -0.1 or past[1] < -0.1:
             holds = False

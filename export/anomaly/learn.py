@@ -32,7 +32,7 @@ from .parts import (
     read_masks,
     read_parts,
 )
-from .tape import Tape
+from .tape import Tape, session_of
 from .trial import LOW, Held, Outcome, Workbench, coloured, compare, top_means
 
 CANDIDATES = ("statistics", "discriminator", "network", "ensemble")
@@ -319,25 +319,3 @@ def checked(
 def card_of(model: Any) -> ModelCard:
     """The card inside a model."""
     return ModelCard.from_json(model.metadata_props[0].value)
-
-
-def session_of(model: Any) -> Any:
-    """onnxruntime on one thread for a `ModelProto`.
-
-    Raises:
-        MissingDependency: onnxruntime is not installed.
-    """
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise MissingDependency(
-            "onnxruntime is not installed, and what is learnt is checked with it",
-            got=str(error),
-            remedy="run: pip install 'edgelane[export,cpu]'",
-        ) from None
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 4
-    return onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )

@@ -8,7 +8,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 import numpy as np
 
 from ...calibration.graph import load_onnx
-from ...core import ModelCard
+from ...core import MissingDependency, ModelCard
 from ...core.card import METADATA_KEY
 from ...runtime.sources.base import load_cv2
 
@@ -330,6 +330,28 @@ class Tape:
             MissingDependency: onnx is not installed.
         """
         onnx = load_onnx()
+        make, float_ = onnx.helper.make_tensor_value_info, onnx.TensorProto.FLOAT
+        width, height = self.size
+        ends = [
+            (score, make("score", float_, [1]), [1]),
+            (heat, make("map", float_, [1, height, width]), [1, height, width]),
+        ]
+        model = self._model(ends)
+        if card is not None:
+            note = model.metadata_props.add()
+            note.key, note.value = METADATA_KEY, card.to_json()
+        onnx.checker.check_model(model, full_check=True)
+        return model
+
+    def to_onnx_steps(self, refs: Sequence[Ref]) -> Any:
+        """The graph with steps as they are as outputs, `(1, c, h, w)` each; for this machine."""
+        onnx = load_onnx()
+        make, float_ = onnx.helper.make_tensor_value_info, onnx.TensorProto.FLOAT
+        return self._model([(r, make(f"out{r}", float_, [None] * 4), None) for r in refs])
+
+    def _model(self, ends: Sequence[Tuple[Ref, Any, Optional[List[int]]]]) -> Any:
+        """A graph with these steps as outputs, reshaped where a shape is given."""
+        onnx = load_onnx()
         helper, types = onnx.helper, onnx.TensorProto
         width, height = self.size
         nodes = [
@@ -350,19 +372,20 @@ class Tape:
                     copy.input[index] = feed if name == graft.graph.input[0].name else name
             nodes[place:place] = inner
             initialisers += list(graft.graph.initializer)
-        weights["score_shape"] = np.array([1], np.int64)
-        weights["map_shape"] = np.array([1, height, width], np.int64)
-        nodes.append(helper.make_node("Reshape", [f"t{score}", "score_shape"], ["score"]))
-        nodes.append(helper.make_node("Reshape", [f"t{heat}", "map_shape"], ["map"]))
-        nodes, used = _reachable(nodes, ("score", "map"))
+        for ref, info, shape in ends:
+            if shape is None:
+                nodes.append(helper.make_node("Identity", [f"t{ref}"], [info.name]))
+                continue
+            weights[f"{info.name}_shape"] = np.array(shape, np.int64)
+            nodes.append(
+                helper.make_node("Reshape", [f"t{ref}", f"{info.name}_shape"], [info.name])
+            )
+        nodes, used = _reachable(nodes, [info.name for _, info, _ in ends])
         graph = helper.make_graph(
             nodes,
             "anomaly",
             [helper.make_tensor_value_info("image", types.UINT8, [1, height, width, 3])],
-            [
-                helper.make_tensor_value_info("score", types.FLOAT, [1]),
-                helper.make_tensor_value_info("map", types.FLOAT, [1, height, width]),
-            ],
+            [info for _, info, _ in ends],
             [onnx.numpy_helper.from_array(w, n) for n, w in weights.items() if n in used]
             + [i for i in initialisers if i.name in used],
         )
@@ -370,10 +393,6 @@ class Tape:
             graph, opset_imports=[helper.make_opsetid("", self.opset)], producer_name="edgelane"
         )
         model.ir_version = 8 if self.opset > 14 else 7
-        if card is not None:
-            note = model.metadata_props.add()
-            note.key, note.value = METADATA_KEY, card.to_json()
-        onnx.checker.check_model(model, full_check=True)
         return model
 
 
@@ -391,3 +410,25 @@ def _reachable(nodes: List[Any], wanted: Sequence[str]) -> Tuple[List[Any], set]
             kept.append(node)
             used.update(node.input)
     return kept[::-1], used
+
+
+def session_of(model: Any) -> Any:
+    """onnxruntime on one thread for a `ModelProto`.
+
+    Raises:
+        MissingDependency: onnxruntime is not installed.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise MissingDependency(
+            "onnxruntime is not installed, and what is learnt is run with it",
+            got=str(error),
+            remedy="run: pip install 'edgelane[export,cpu]'",
+        ) from None
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 4
+    return onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )

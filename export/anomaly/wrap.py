@@ -16,10 +16,10 @@ from ..complete import fix_shapes
 from ..opset import to_opset
 from .calibrate import auroc, check_false_reject, threshold
 from .features import Features
-from .learn import Learnt, card_of, checked, session_of
+from .learn import Learnt, card_of, checked
 from .methods import Looked, Statistics
 from .parts import LEAST, Picture, check_alike, hash_of, placed, read_parts
-from .tape import Ref, Tape
+from .tape import Ref, Tape, session_of
 
 FOLDS = 4
 CHANNELS = 96

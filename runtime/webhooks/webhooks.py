@@ -12,8 +12,8 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 from ...core import Event, StorageError
 from ..journal import Journal
 from ..secrets import keep_hidden, read_secret, with_secrets
-from .outbox import FILE, Outbox
 from . import sender as sending
+from .outbox import FILE, Outbox
 from .sender import Sender
 from .settings import WebhookSettings
 

@@ -35,6 +35,7 @@ COMMANDS: Dict[str, str] = {
     "calibrate-camera": "Pixels to millimetres, from pictures of a printed board.",
     "teach": "A recipe from good parts: what to check, and within which limits.",
     "inspect": "Parts against golden ones: pass, fail or unsure, and why.",
+    "challenge": "Known parts: do they come out of a recipe as known?",
     "grr": "Gauge R&R: how much of what is measured is the gauge; agreement of verdicts.",
     "soak": "How a run takes faults: cameras killed, stopped, cut; and the verdict.",
     "status": "The cameras of a run, as a live table.",

@@ -64,6 +64,8 @@ class Reason:
         said["limits"] = [self.low, self.high]
         if self.unit:
             said["unit"] = self.unit
+        if self.condition:
+            said["condition"] = True
         if self.text:
             said["text"] = self.text
         return said

@@ -4,11 +4,12 @@ import json
 import os
 import pkgutil
 from pathlib import Path
-from typing import Any, Dict, List, Tuple, Union
+from typing import Any, Dict, Iterable, Iterator, List, Tuple, Union
 
-from ..core import StorageError
+from ..core import Event, StorageError
 from ..runtime.files import write_whole
 from .collect import CameraEvents, collect
+from .inspection import InspectionEvents, inspection_sections, subgroup_of
 from .scene import legend_gradient
 from .view import ReportView, report_view
 from .words import FILTERS, Clock
@@ -44,12 +45,28 @@ def read_run(folder: Path) -> ReportView:
     with Journal(folder / "events.db", readonly=True) as journal:
         clock = Clock(journal.get("clock") or "file", journal.get("timezone"))
         shapes = journal.get("shapes") or {}
-        found = collect(journal.events(), clock)
+        inspected = InspectionEvents(subgroup_of(journal))
+        found = collect(_also(journal.events(), inspected), clock)
         names = list(dict.fromkeys([*_cameras(summary), *shapes, *journal.cameras()]))
         cameras = {name: found.get(name) or CameraEvents(clock) for name in names or ["camera"]}
         blobs = {name: journal.blob(name, "scene") for name in cameras}
     pictures = {name: blob for name, blob in blobs.items() if blob}
-    return report_view(cameras, summary, shapes, pictures, clock, notices)
+    view = report_view(cameras, summary, shapes, pictures, clock, notices)
+
+    def when(stamp: float) -> str:
+        return clock.text(clock.local(stamp))
+
+    view.sections = inspection_sections(inspected, when, folder)
+    if view.sections:
+        view.title = "Inspection report"
+    return view
+
+
+def _also(events: Iterable[Event], inspected: InspectionEvents) -> Iterator[Event]:
+    """The events, each told to the inspection's part of the report on its way."""
+    for event in events:
+        inspected.add(event)
+        yield event
 
 
 def render(view: ReportView) -> str:
@@ -65,7 +82,8 @@ def render(view: ReportView) -> str:
     )
     environment.filters.update(FILTERS)
     template = environment.get_template("report.html")
-    return template.render(view=view, css=_packaged("report.css"), gradient=legend_gradient())
+    css = _packaged("report.css") + (_packaged("quality.css") if view.sections else "")
+    return template.render(view=view, css=css, gradient=legend_gradient())
 
 
 def _packaged(name: str) -> str:

@@ -14,6 +14,7 @@ from .charts import (
 from .collect import CameraEvents
 from .figures import Figures, camera_figures, camera_summary, total_figures
 from .png import data_uri
+from .quality import Section
 from .running import RunView, run_facts, run_view
 from .scene import Heat, Overlay, heat, overlay, path_data, path_end
 from .spells import SpellView
@@ -118,6 +119,7 @@ class ReportView:
     counting: bool
     run: RunView
     figures: Dict[str, Any]
+    sections: List[Section] = field(default_factory=list)
 
 
 def report_view(

@@ -35,7 +35,7 @@ def reject_picture(part: np.ndarray, corner: Tuple[int, int], payload: Mapping[s
         payload: Of the event `verdict`.
     """
     cv2 = load_cv2()
-    factor = max(SHOWN / max(part.shape[1], 1), 1.0)
+    factor = max(SHOWN / max(part.shape[:2]), 1.0)
     if factor > 1:
         size = (round(part.shape[1] * factor), round(part.shape[0] * factor))
         part = cv2.resize(part, size, interpolation=cv2.INTER_CUBIC)

@@ -142,3 +142,60 @@ def test_an_untaught_recipe_judges_nothing(desk, capsys):
     assert not (desk / "none").exists()
     arguments = ["inspect", str(desk), "--recipe", str(desk / "bracket.yaml")]
     assert run_cli(arguments) == 2
+
+
+def test_the_report_shows_verdicts_rejects_reasons_and_charts(ran, tmp_path, capsys):
+    assert run_cli(["report", str(ran), "--tables", str(tmp_path / "csv")]) == 0
+    page = (ran / "report.html").read_text()
+    assert "<h1>Inspection report</h1>" in page and "Why parts were stopped" in page
+    assert "Control of length" in page and "Cpk" in page
+    rejects = sorted((ran / "rejects").glob("*.jpg"))
+    events = list(read_events(ran, "verdict"))
+    bad = [e for e in events if e.payload["verdict"] != "pass"]
+    assert [p.name for p in rejects] == sorted(
+        f"{e.payload['serial']}-{e.payload['verdict']}.jpg" for e in bad
+    )
+    assert page.count('<figure class="reject ') == min(len(rejects), 24)
+    rows = (tmp_path / "csv" / "parts.csv").read_text().splitlines()
+    assert len(rows) == len(events) + 1 and rows[1].startswith("B000001,")
+    assert (tmp_path / "csv" / "length-control.csv").is_file()
+
+
+def test_a_challenge_set_is_judged_and_a_blind_one_is_an_alarm(desk, ran, tmp_path, capsys):
+    scene = open_scene("bench", seed=6, part="bracket", size=(640, 360), fps=10, seconds=50)
+    places = {True: tmp_path / "known" / "pass", False: tmp_path / "known" / "fail"}
+    for place in places.values():
+        place.mkdir(parents=True)
+    kept = {True: 0, False: 0}
+    for event in read_events(ran, "verdict"):
+        good = event.payload["verdict"] == "pass"
+        if event.payload["verdict"] == "unsure" or kept[good] == 2 or event.payload["part"] < 25:
+            continue
+        picture = scene.render(event.payload["frame"])[0].image.copy()
+        x1, y1, x2, y2 = np.rint(event.payload["box"]).astype(int) + (-14, -14, 20, 20)
+        part = picture[max(y1, 0) : y2, max(x1, 0) : x2].copy()
+        picture[:] = np.median(picture.reshape(-1, 3), axis=0)
+        picture[max(y1, 0) : y2, max(x1, 0) : x2] = part
+        cv2.imwrite(str(places[good] / f"{event.payload['serial']}.png"), picture)
+        kept[good] += 1
+    text = (desk / "bracket.v1.yaml").read_text()
+    text = text.replace("seconds=50", "seconds=4")
+    (desk / "shift.v1.yaml").write_text(text + f"challenge: {{set: {tmp_path / 'known'}}}\n")
+    recipe = str(desk / "shift.v1.yaml")
+    assert run_cli(["challenge", recipe]) == 0
+    assert "passed   4 of 4 parts" in capsys.readouterr().out
+    out = desk / "shift"
+    assert run_cli(["run", recipe, "--out", str(out), "--quiet"]) == 0
+    assert json.loads((out / "summary.json").read_text())["challenges"]["passed"] == 1
+    assert "Challenge set" in (out / "report.html").read_text()
+    for path in places[False].iterdir():  # what was bad is good now: the set must notice
+        path.write_bytes(next(places[True].iterdir()).read_bytes())
+    out = desk / "blind"
+    assert run_cli(["run", recipe, "--out", str(out), "--quiet"]) == 0
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["challenges"]["failed"] == 1
+    assert "should be fail and was pass" in summary["warnings"][0]
+    assert [e.payload["reason"] for e in read_events(out, "alarm")] == ["challenge"]
+    capsys.readouterr()
+    assert run_cli(["challenge", recipe]) == 1
+    assert "wrong    fail/" in capsys.readouterr().out

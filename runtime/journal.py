@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Set, Tuple, Union
 
 from ..core import DataError, Event, StorageError
+from .sqlite_errors import explained
 
 SCHEMA_VERSION = 1
 APPLICATION_ID = 0x65646765  # "edge"
@@ -303,6 +304,31 @@ class Journal:
                 "SELECT camera, kind, count(*) FROM events GROUP BY camera, kind"
             ).fetchall()
 
+    def counts(self, kind: str, *keys: str) -> List[Tuple[str, Tuple[str, ...], int]]:
+        """How many events of a kind there are by camera and values of their payload.
+
+        Args:
+            kind: Of the events.
+            keys: Of the payload, e.g. `line`; plain words.
+
+        Returns:
+            Camera, the values as text, and how many.
+        """
+        values = [f"CAST(json_extract(payload, '$.{key}') AS TEXT)" for key in keys]
+        query = ", ".join(["camera", *values])
+        found: Dict[Tuple[str, Tuple[str, ...]], int] = {}
+        try:
+            rows = self._execute(
+                f"SELECT {query}, count(*) FROM events WHERE kind = ? GROUP BY {query}", (kind,)
+            ).fetchall()
+            for camera, *told, count in rows:
+                found[camera, tuple(str(value) for value in told)] = count
+        except sqlite3.OperationalError:  # an SQLite that was built without JSON
+            for event in self.events(kind=kind):
+                key = event.camera, tuple(str(event.payload.get(k)) for k in keys)
+                found[key] = found.get(key, 0) + 1
+        return [(camera, told, count) for (camera, told), count in sorted(found.items())]
+
     def after(self, row: int, most: int = 500) -> List[Tuple[int, Event]]:
         """Events that were journalled after a row, in order, with their rows; see `last_row`.
 
@@ -457,25 +483,7 @@ class Journal:
             yield
         except sqlite3.Error as error:
             self._failed = True
-            raise self._explained(what, error) from error
-
-    def _explained(self, what: str, error: sqlite3.Error) -> StorageError:
-        text = str(error)
-        if "full" in text or "disk I/O" in text:
-            remedy = (
-                "free some space, or choose another folder with --out; what was journalled is kept"
-            )
-        elif "not a database" in text or "malformed" in text:
-            return StorageError(
-                f"{self.path} is no journal, or is damaged",
-                got=text,
-                remedy="move it away, or choose another folder with --out",
-            )
-        elif "locked" in text:
-            remedy = "another program holds it; a journal belongs on a local disk, not a share"
-        else:
-            remedy = "make the folder and the file writable, or choose another folder with --out"
-        return StorageError(f"{self.path} {what}", got=text, remedy=remedy)
+            raise explained(self.path, what, error) from error
 
 
 def _json(value: Any, what: str) -> str:

@@ -35,6 +35,12 @@ METRICS: Tuple[Metric, ...] = (
     Metric(
         "camera_dropped_frames_total", "counter", ("camera",), "Frames for which there was no time."
     ),
+    Metric(
+        "camera_skipped_frames_total",
+        "counter",
+        ("camera",),
+        "Frames between those of the rate that was asked for.",
+    ),
     Metric("camera_gaps_total", "counter", ("camera",), "How often pictures were missing."),
     Metric("camera_missing_seconds_total", "counter", ("camera",), "Seconds of these gaps."),
     Metric("camera_reconnects_total", "counter", ("camera",), "How often pictures came back."),
@@ -152,6 +158,7 @@ _CAMERA = (
     ("fps", "fps"),
     ("frames_total", "frames"),
     ("dropped_frames_total", "dropped"),
+    ("skipped_frames_total", "skipped"),
     ("gaps_total", "gaps"),
     ("missing_seconds_total", "missing_s"),
     ("reconnects_total", "reconnects"),

@@ -105,6 +105,7 @@ def camera_told(
         },
         "frames": stats.frames,
         "dropped": stats.dropped,
+        "skipped": stats.skipped,
         "dropped_share": round(pace.dropped, 4),
         "events": stats.events,
         "gaps": stats.gaps,
@@ -210,13 +211,14 @@ class Tally:
 
     def begin(self, journal: Any) -> None:
         """Count on from what a journal holds."""
-        counted = ("crossing", "entry", "visitor")
         for camera, kind, number in journal.kinds():
-            if kind not in counted:
-                self.count(camera, kind, number)
-        for kind in counted:
-            for event in journal.events(kind=kind):
-                self.add(event)
+            self.count(camera, kind, number)
+        for camera, (line, way), number in journal.counts("crossing", "line", "direction"):
+            self.crossings[camera, line, way] = number
+        for camera, (zone,), number in journal.counts("entry", "zone"):
+            self.entries[camera, zone] = number
+        for camera, _, number in journal.counts("visitor"):
+            self.visitors[camera] = number
 
 
 def turn_age(turns: int, seen: Optional[Tuple[int, float]], now: float) -> Tuple[int, float]:

@@ -5,6 +5,7 @@ import contextlib
 import json
 import math
 import socket
+import sqlite3
 import threading
 import time
 import urllib.error
@@ -222,6 +223,22 @@ def test_counts_go_on_after_a_restart(tmp_path):
     assert tally.crossings == {("door", 'a "b"\\\n', "in"): 2}
     assert tally.entries == {("door", "till"): 1} and tally.visitors == {"door": 1}
     assert tally.kinds["door", "gap"] == 1 and tally.kinds["door", "crossing"] == 2
+
+
+def test_an_sqlite_without_json_counts_the_same(tmp_path, monkeypatch):
+    with Journal(tmp_path / "events.db") as journal:
+        journal.write("door", 1, 3.0, list(told_events()))
+        quick = journal.counts("crossing", "line", "direction")
+        execute = journal._execute
+
+        def without(query, values=()):
+            if "json_extract" in query:
+                raise sqlite3.OperationalError("no such function: json_extract")
+            return execute(query, values)
+
+        monkeypatch.setattr(journal, "_execute", without)
+        assert journal.counts("crossing", "line", "direction") == quick
+        assert quick == [("door", ('a "b"\\\n', "in"), 2)]
 
 
 def test_metrics_of_a_run_that_has_not_begun(tmp_path):

@@ -40,6 +40,7 @@ class Lying:
         sides: Its four sides, the two longer ones first; of rectangles alone.
         doubt: 95 % half width of the place of its origin along one axis.
         misses: Robust mean distance from the taught outline; NaN without one.
+        lens: Blur of the sharpest stretch of its outline, pixels.
     """
 
     shape: str
@@ -51,6 +52,7 @@ class Lying:
     sides: Tuple[Line, ...] = ()
     doubt: float = 0.0
     misses: float = math.nan
+    lens: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,7 @@ def lie(
     """
     rough = plane.to_plane(blob.contour)
     pixel = plane.scale(rough.mean(axis=0))
-    outline, missing, blur = find_outline(image, plane, blob.contour, 3.0 + 2.0 * factor)
+    outline, missing, blur, lens = find_outline(image, plane, blob.contour, 3.0 + 2.0 * factor)
     holes = _rough_holes(plane, blob)
     kind, middle, angle, doubt = "free", polygon_middle(outline), 0.0, 0.1 * pixel
     sides: Tuple[Line, ...] = ()
@@ -161,9 +163,7 @@ def lie(
         away = (holes[:, :2] - middle) @ (math.cos(angle), math.sin(angle))
         if away.sum() < -0.02 * float(np.ptp(outline, axis=0).max()):
             angle = math.remainder(angle + math.pi, 2 * math.pi)
-    found = Lying(
-        kind, Pose(middle, angle), outline, missing, holes, blur, sides, math.hypot(doubt, 0.0)
-    )
+    found = Lying(kind, Pose(middle, angle), outline, missing, holes, blur, sides, doubt, lens=lens)
     return found if shape is None else _fit_shape(found, shape, pixel)
 
 
@@ -290,7 +290,7 @@ def _fit_shape(found: Lying, shape: Shape, pixel: float) -> Lying:
         pose = Pose(found.pose.middle, 0.0)
     return Lying(
         found.shape, pose, found.outline, found.missing, found.holes, found.blur, found.sides,
-        max(found.doubt, 0.05 * pixel), least,
+        max(found.doubt, 0.05 * pixel), least, found.lens,
     )  # fmt: skip
 
 

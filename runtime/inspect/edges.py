@@ -26,7 +26,8 @@ class Edges(NamedTuple):
     contrast: np.ndarray
 
 
-def _sample(image: np.ndarray, at: np.ndarray, normal: np.ndarray, t: np.ndarray) -> np.ndarray:
+def sample_rows(image: np.ndarray, at: np.ndarray, normal: np.ndarray, t: np.ndarray) -> np.ndarray:
+    """Grey levels `(n, k)` float64 at places `t` along each `normal` from `at`, by cubics."""
     cv2 = load_cv2()
     x = at[:, :1] + normal[:, :1] * t
     y = at[:, 1:] + normal[:, 1:] * t
@@ -59,7 +60,7 @@ def find_edges(
     height, width = image.shape
     step = 0.5
     t = np.arange(-reach - 2, reach + 2 + step / 2, step)
-    rows = _sample(image, at, normal, t)
+    rows = sample_rows(image, at, normal, t)
     kernel = np.array([[1.0, 2, 3, 2, 1]]) / 9
     soft = load_cv2().filter2D(rows, -1, kernel) if count else rows
     slope = np.zeros_like(soft)
@@ -69,7 +70,7 @@ def find_edges(
     found = t[strength.argmax(axis=1)] if count else np.zeros(0)
     # Fitted in a narrow window, so that the next edge has no say.
     near = np.arange(-6.0, 6.01, step)
-    rows = _sample(image, at + normal * found[:, None], normal, near)
+    rows = sample_rows(image, at + normal * found[:, None], normal, near)
     low, high = rows[:, :4].mean(axis=1), rows[:, -4:].mean(axis=1)
     parameters = np.stack((low, high - low, np.zeros(count), np.full(count, 1.2)), axis=1)
     eye = np.eye(4)

@@ -5,8 +5,9 @@ from typing import Any, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from .edges import Edges, curvature_shift, find_edges, fit_circle, fit_line
+from .edges import Edges, curvature_shift, find_edges, fit_circle, fit_line, sample_rows
 from .plane import Plane
+from .steps import edge_doubt, one_step, samples
 
 NEIGHBOURS = 1.4  # profiles a pixel apart share pixels: their misses are not independent
 SYSTEMATIC_PX = 0.02  # what one fit cannot see of itself: sampling, the shape of the blur
@@ -43,6 +44,7 @@ class Line(NamedTuple):
         angle_doubt: The same of the angle in radians.
         points: `(n, 2)` on the plane.
         half: Half of its length.
+        rim: What its place may be off by because of a rim, on the same side for all edges.
     """
 
     middle: np.ndarray
@@ -51,6 +53,7 @@ class Line(NamedTuple):
     angle_doubt: float
     points: np.ndarray
     half: float
+    rim: float = 0.0
 
     @property
     def across(self) -> np.ndarray:
@@ -66,9 +69,63 @@ def _root(*parts: float) -> float:
     return math.sqrt(sum(part * part for part in parts))
 
 
+def mean_profiles(
+    image: np.ndarray, xy: np.ndarray, outward: np.ndarray, sectors: int
+) -> Tuple[np.ndarray, np.ndarray]:
+    """Mean grey levels across an edge, for each stretch of it.
+
+    Args:
+        image: `(h, w)` float32.
+        xy: `(n, 2)` pixels of the edge in order; rows with NaN are left out.
+        outward: `(n, 2)` unit vectors towards the ground.
+        sectors: How many stretches.
+
+    Returns:
+        `(m, k)` levels at `samples()`, and `(m,)` the standard deviation of one of them; none
+        where the profiles leave the picture.
+    """
+    t = samples()
+    height, width = image.shape
+    tips = np.stack((xy + t[0] * outward, xy + t[-1] * outward))
+    good = np.isfinite(xy).all(axis=1)
+    inside = (tips >= 1) & (tips <= (width - 2, height - 2))
+    good &= np.where(np.isfinite(tips), inside, False).all(axis=(0, 2))
+    rows = sample_rows(image, xy[good], outward[good], t)
+    means, noise = [], []
+    for stretch in np.array_split(np.arange(len(rows)), sectors):
+        if len(stretch) < 5:
+            continue
+        own = rows[stretch]
+        means.append(own.mean(axis=0))
+        spread = float(np.median(own.std(axis=0, ddof=1)))
+        noise.append(NEIGHBOURS * spread / math.sqrt(len(stretch)))
+    return np.array(means).reshape(-1, len(t)), np.array(noise)
+
+
+def rim_doubt(
+    image: np.ndarray, xy: np.ndarray, outward: np.ndarray, blur: float, lens: Optional[float]
+) -> float:
+    """Pixels by which an edge may lie elsewhere because of a rim beside it; 95 % half width.
+
+    Args:
+        image: `(h, w)` float32.
+        xy: `(n, 2)` pixels of the edge in order.
+        outward: `(n, 2)` towards the ground.
+        blur: Of the edge, pixels.
+        lens: Blur of the sharpest edge in view; None to say nothing of rims.
+    """
+    if lens is None or not math.isfinite(blur):
+        return 0.0
+    profiles, noise = mean_profiles(image, xy, outward, 4 if len(xy) >= 100 else 2)
+    if not len(profiles):
+        return 0.0
+    doubts = edge_doubt(profiles, noise, blur, lens)
+    return float(np.sqrt(np.mean(doubts**2)))
+
+
 def look(
     image: np.ndarray, plane: Plane, at: np.ndarray, normal: np.ndarray, reach: float
-) -> Tuple[Edges, np.ndarray]:
+) -> Tuple[Edges, np.ndarray, np.ndarray]:
     """Edges across a shape given on the plane.
 
     Args:
@@ -79,7 +136,8 @@ def look(
         reach: Pixels to both sides.
 
     Returns:
-        The edges, and `(n, 2)` where they lie on the plane.
+        The edges, `(n, 2)` where they lie on the plane, and `(n, 2)` directions to the ground in
+        the picture.
     """
     pixel = plane.scale(at.mean(axis=0))
     here = plane.seen_edge(at, normal)
@@ -95,7 +153,7 @@ def look(
     most = np.sign(np.nanmedian(edges.contrast)) if np.isfinite(edges.contrast).any() else 0
     if most:
         edges = find_edges(image, here, outward, reach, int(most))
-    return edges, plane.to_plane(edges.xy, outward)
+    return edges, plane.to_plane(edges.xy, outward), outward
 
 
 def find_circle(
@@ -106,6 +164,7 @@ def find_circle(
     hole: bool,
     reach: Optional[float] = None,
     arc: Optional[Tuple[float, float]] = None,
+    lens: Optional[float] = None,
 ) -> Circle:
     """The circle near a rough one.
 
@@ -117,6 +176,8 @@ def find_circle(
         hole: Whether the ground is within it.
         reach: How far off its edge may lie; a few pixels unless given.
         arc: Radians on the plane from and to which there is an edge; all around unless given.
+        lens: Pixels of blur of the sharpest edge in view: what is softer hides a rim. Without it
+            nothing is said of rims.
 
     Raises:
         NotFound: There is none.
@@ -125,27 +186,32 @@ def find_circle(
     pixel = plane.scale(middle)
     wide = 6.0 if reach is None else max(reach / pixel, 2.0)
     points, fit, blur = np.zeros((0, 2)), None, 0.0
+    seen = np.zeros((2, 0, 2))
     for turn_reach in (wide, min(wide, 4.0)):
         low, high = (0.0, 2 * math.pi) if arc is None else arc
         count = int(np.clip((high - low) * radius / pixel, 16, 720))
         turn = low + (np.arange(count) + 0.5) * ((high - low) / count)
         ray = np.stack((np.cos(turn), np.sin(turn)), axis=1)
         limit = min(turn_reach, 0.6 * radius / pixel)
-        edges, points = look(image, plane, middle + radius * ray, -ray if hole else ray, limit)
+        out = -ray if hole else ray
+        edges, points, outward = look(image, plane, middle + radius * ray, out, limit)
         fit = fit_circle(points, 0.02 * pixel)
         if fit is None or fit.used.sum() < LEAST_SHARE * count or not fit.values[2] > 0:
-            seen = 0 if fit is None else int(fit.used.sum())
-            raise NotFound(f"{seen} of {count} profiles show the edge")
+            good = 0 if fit is None else int(fit.used.sum())
+            raise NotFound(f"{good} of {count} profiles show the edge")
         if arc is not None and fit.covariance[2, 2] > (0.5 * pixel) ** 2:
             raise NotFound("the arc is too short to tell its radius")
         middle, radius = fit.values[:2], float(fit.values[2])
         blur = float(np.nanmedian(edges.blur[fit.used]))
+        seen = np.stack((edges.xy[fit.used], outward[fit.used]))
     assert fit is not None
     inward = float(curvature_shift(blur * pixel, radius))
     value = 2 * (radius + inward)
     fixed = SYSTEMATIC_PX * pixel
     own = 2 * math.sqrt(fit.covariance[2, 2]) * 2 * NEIGHBOURS
+    rim = rim_doubt(image, seen[0], seen[1], blur, lens) * pixel
     doubt = _root(own, 2 * fixed, plane.relative * value, 0.6 * inward, plane.place)
+    doubt = math.hypot(doubt, 2 * rim)
     own = 2 * NEIGHBOURS * math.sqrt(max(fit.covariance[0, 0], fit.covariance[1, 1]))
     place = _root(own, fixed, plane.place)
     return Circle(middle, value, doubt, place, points[fit.used], blur)
@@ -158,6 +224,7 @@ def find_line(
     end: Any,
     normal: Any,
     reach: Optional[float] = None,
+    lens: Optional[float] = None,
 ) -> Line:
     """The straight edge near a rough one.
 
@@ -168,6 +235,7 @@ def find_line(
         end: The same.
         normal: `(2,)` across it, towards the ground.
         reach: How far off it may lie; a few pixels unless given.
+        lens: As for `find_circle`.
 
     Raises:
         NotFound: There is none.
@@ -181,9 +249,9 @@ def find_line(
     at = start + t[:, None] * along
     wide = 6.0 if reach is None else max(reach / pixel, 2.0)
     out = np.tile(np.asarray(normal, float) / np.linalg.norm(normal), (count, 1))
-    fit, points = None, at
+    fit, points, rim = None, at, 0.0
     for limit in (wide, min(wide, 4.0)):
-        points = look(image, plane, at, out, limit)[1]
+        edges, points, outward = look(image, plane, at, out, limit)
         fit = fit_line(points, 0.02 * pixel)
         if fit is None or fit.used.sum() < 0.5 * count:
             seen = 0 if fit is None else int(fit.used.sum())
@@ -194,6 +262,10 @@ def find_line(
         across *= np.sign(across @ out[0])
         at = at + ((fit.values[:2] - at) @ across)[:, None] * across
         out = np.tile(across, (count, 1))
+        if limit <= 4.0 or wide <= 4.0:
+            blur = float(np.nanmedian(edges.blur[fit.used]))
+            seen = edges.xy[fit.used], outward[fit.used]
+            rim = rim_doubt(image, seen[0], seen[1], blur, lens) * pixel
     assert fit is not None
     angle = float(fit.values[2])
     if math.cos(angle - math.atan2(along[1], along[0])) < 0:
@@ -203,12 +275,12 @@ def find_line(
     doubt = _root(own, SYSTEMATIC_PX * pixel, plane.place)
     own = 2 * NEIGHBOURS * math.sqrt(float(fit.covariance[2, 2]))
     turn = math.hypot(own, (SYSTEMATIC_PX * pixel + plane.place) / max(extent, pixel))
-    return Line(fit.values[:2], angle, doubt, turn, points[fit.used], 0.5 * extent)
+    return Line(fit.values[:2], angle, doubt, turn, points[fit.used], 0.5 * extent, rim)
 
 
 def find_outline(
     image: np.ndarray, plane: Plane, contour: np.ndarray, reach: float = 4.0
-) -> Tuple[np.ndarray, float, float]:
+) -> Tuple[np.ndarray, float, float, float]:
     """The edge all around a rough contour.
 
     Args:
@@ -219,7 +291,7 @@ def find_outline(
 
     Returns:
         `(m, 2)` on the plane, the share of them where no edge was found and the rough one stands,
-        and the blur of the others in pixels, NaN without any.
+        the blur of the others in pixels, NaN without any, and that of the sharpest stretch.
     """
     step = max(len(contour) // 360, 2)
     pad = np.concatenate((contour[-6:], contour, contour[:6]))
@@ -237,7 +309,11 @@ def find_outline(
     missing = ~np.isfinite(edges.xy).all(axis=1)
     pixels = np.where(missing[:, None], at, edges.xy)
     blur = float(np.nanmedian(edges.blur)) if float(missing.mean()) < 1 else math.nan
-    return plane.to_plane(pixels, outward), float(missing.mean()), blur
+    lens = blur
+    if math.isfinite(blur):
+        profiles = mean_profiles(image, edges.xy, outward, 8)[0]
+        lens = float(one_step(profiles, blur)[0].min()) if len(profiles) else blur
+    return plane.to_plane(pixels, outward), float(missing.mean()), blur, lens
 
 
 def polygon_area(points: np.ndarray) -> float:

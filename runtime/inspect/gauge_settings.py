@@ -14,7 +14,7 @@ KINDS = (
 )  # fmt: skip
 EDGES = ("outline", "face")
 PART = "part"
-_LIMITS = ("nominal", "tolerance", "low", "high", "offset")
+_LIMITS = ("nominal", "tolerance", "low", "high", "offset", "doubt")
 _OWN = {
     "diameter": ("at", "of", "reach", "arc"),
     "radius": ("at", "of", "reach", "arc"),
@@ -54,7 +54,9 @@ class Gauge:
         arc: Degrees from and to which a circle has an edge; None for all around.
         size: Radius of a patch of colour.
         lab: Nominal colour.
-        offset: Added to what is measured: true value of a master part less what is measured on it.
+        offset: Added to what is measured: true value of master parts less what is measured on them.
+        doubt: 95 % half width of that offset, which then stands for what is not known of rims; None
+            where there was no master.
     """
 
     name: str
@@ -74,6 +76,7 @@ class Gauge:
     size: float = 1.0
     lab: Optional[Tuple[float, float, float]] = None
     offset: float = 0.0
+    doubt: Optional[float] = None
 
     @property
     def limited(self) -> bool:
@@ -200,6 +203,7 @@ def _gauge(name: str, given: Any, path: str) -> Gauge:
         _pair(content.get("arc"), f"{path}.arc"),
         _number(content.get("size", 1.0), f"{path}.size", least=1e-6), lab,
         _number(content.get("offset", 0.0), f"{path}.offset"),
+        None if "doubt" not in content else _number(content["doubt"], f"{path}.doubt", least=0),
     )  # fmt: skip
     _complete(gauge, path)
     return gauge

@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ...core import DataError
+from ...core import DataError, UsageError, did_you_mean
 from .align import CORNERS, Lying, Shape, as_taught, resample, signed_misses
 from .camera import Camera
 from .checks import clipped, keep_marks
@@ -15,6 +15,7 @@ from .gauging import Gauging
 from .kinds import Measure
 from .segment import Blob
 
+MASTERED = ("diameter", "radius", "width", "distance", "angle", "area")  # that have an offset
 ALIKE = 0.08  # share of its size by which a good part's outline may miss the others'
 
 
@@ -145,6 +146,64 @@ def _mean_shape(
                     holes.append(own[order])
     moved = outline + np.median(np.array(shifts), axis=0)[:, None] * normal
     return moved, np.mean(holes, axis=0) if holes else shape.holes
+
+
+def master_gauges(
+    settings: Any,
+    images: Sequence[np.ndarray],
+    true: Sequence[Mapping[str, float]],
+    camera: Optional[Camera] = None,
+) -> Dict[str, Dict[str, float]]:
+    """What gauges must add, from parts whose sizes are known.
+
+    A chamfer, a burr or a shadow beside an edge moves what a camera takes for it by an amount that
+    stays as long as part and light do. One part shown in several places and turns will do.
+
+    Args:
+        settings: A recipe's section with gauges; their present offsets are left out.
+        images: `(h, w, 3)` uint8 BGR pictures, one part in each.
+        true: For each picture the known values by name of the gauge; some may be absent.
+        camera: As for `teach_gauges`.
+
+    Returns:
+        For each gauge `offset` and its `doubt` (95 % for the next part, by Student's t), to be
+        merged into the recipe's gauge.
+
+    Raises:
+        DataError: A gauge is known but was measured on fewer than three pictures.
+        UsageError: A name is no gauge.
+    """
+    from scipy.special import stdtrit
+
+    checked = settings if isinstance(settings, GaugeSettings) else read_settings(settings)
+    plain = tuple(replace(g, offset=0.0, doubt=0.0) for g in checked.gauges)
+    known = [g.name for g in plain if g.kind in MASTERED]
+    gauging = Gauging(replace(checked, gauges=plain), camera)
+    misses: Dict[str, List[float]] = {}
+    for image, values in zip(images, true):
+        for name in values:
+            if name not in known:
+                raise UsageError(f"no gauge {name!r} has an offset",
+                                 remedy=did_you_mean(name, known))  # fmt: skip
+            misses.setdefault(name, [])
+        parts = gauging.measure(image).parts
+        if len(parts) != 1 or parts[0].cut:
+            continue
+        for name, value in values.items():
+            if name in parts[0].measures:
+                misses[name].append(float(value) - parts[0].measures[name].value)
+    result = {}
+    for name, found in misses.items():
+        count = len(found)
+        if count < 3:
+            raise DataError(
+                f"{name} was measured on {count} pictures of known parts",
+                expected="at least 3, better 10: the same part in other places and turns will do",
+            )
+        spread = float(np.std(found, ddof=1)) * math.sqrt(1 + 1 / count)
+        doubt = float(stdtrit(count - 1, 0.975)) * spread
+        result[name] = {"offset": round(float(np.mean(found)), 5), "doubt": round(doubt, 5)}
+    return result
 
 
 def suggest_gauges(

@@ -102,7 +102,9 @@ def _circle(gauge: Gauge, sight: Sight) -> List[Tuple[str, Measure, str]]:
         first, last = (math.radians(v) + lying.pose.angle for v in gauge.arc)
         arc = (first, last)
     try:
-        circle = find_circle(sight.grey, sight.plane, middle, size, hole, gauge.reach, arc)
+        circle = find_circle(
+            sight.grey, sight.plane, middle, size, hole, gauge.reach, arc, _lens(gauge, sight)
+        )
     except NotFound:
         if not hole or not _plain(sight, middle, 0.5 * size):
             raise
@@ -112,8 +114,18 @@ def _circle(gauge: Gauge, sight: Sight) -> List[Tuple[str, Measure, str]]:
     ring = _ring(circle.middle, 0.5 * circle.diameter, 73)
     ring[-1] = ring[0]
     sight.draw(gauge.name, ring)
-    measure = Measure(half * circle.diameter + gauge.offset, half * circle.doubt, unit)
-    return [(gauge.name, measure, "")]
+    return [
+        (gauge.name, _with_master(gauge, half * circle.diameter, half * circle.doubt, unit), "")
+    ]
+
+
+def _lens(gauge: Gauge, sight: Sight) -> Optional[float]:
+    """Blur of the sharpest edge, for what rims may hide; None where a master says it."""
+    return sight.lying.lens if gauge.doubt is None else None
+
+
+def _with_master(gauge: Gauge, value: float, doubt: float, unit: str) -> Measure:
+    return Measure(value + gauge.offset, math.hypot(doubt, gauge.doubt or 0.0), unit)
 
 
 def _within(sight: Sight, middle: np.ndarray, radius: float) -> bool:
@@ -131,8 +143,8 @@ def _plain(sight: Sight, middle: np.ndarray, radius: float) -> bool:
     inner, outer = (_levels(sight, places) for places in (pixels, around))
     if len(inner) < 40 or len(outer) < 20 or sight.on_face(pixels) < 0.9:
         return False
-    spread = 1.4826 * float(np.median(np.abs(outer - np.median(outer)))) + 2
-    return abs(float(np.median(inner) - np.median(outer))) < 3 * spread
+    spread = 1.4826 * float(np.median(np.abs(outer - np.median(outer))))
+    return abs(float(np.median(inner) - np.median(outer))) < 1.5 + 0.5 * spread
 
 
 def _levels(sight: Sight, places: np.ndarray) -> np.ndarray:
@@ -159,7 +171,8 @@ def _width(gauge: Gauge, sight: Sight) -> List[Tuple[str, Measure, str]]:
         middle = at + side * 0.5 * size * u
         start, end = pose.to_plane(np.stack((middle - half * v, middle + half * v)))
         normal = pose.turn @ (side * outward * u)
-        lines.append(find_line(sight.grey, sight.plane, start, end, normal, gauge.reach))
+        lens = _lens(gauge, sight)
+        lines.append(find_line(sight.grey, sight.plane, start, end, normal, gauge.reach, lens))
     value, doubt = lines_apart(lines[0], lines[1], sight.plane.relative)
     a, b = lines
     centre = 0.5 * (a.middle + b.middle)
@@ -170,7 +183,7 @@ def _width(gauge: Gauge, sight: Sight) -> List[Tuple[str, Measure, str]]:
     )
     across = np.stack((_foot(a, centre), _foot(b, centre)))
     sight.draw(gauge.name, ends(a), ends(b), across)
-    return [(gauge.name, Measure(value + gauge.offset, doubt, sight.plane.unit), "")]
+    return [(gauge.name, _with_master(gauge, value, doubt, sight.plane.unit), "")]
 
 
 def _foot(line: Line, point: np.ndarray) -> np.ndarray:
@@ -185,7 +198,9 @@ def lines_apart(a: Line, b: Line, relative: float) -> Tuple[float, float]:
     value = abs(float((a.middle - b.middle) @ across))
     shift = abs(float((a.middle - b.middle) @ (across[1], -across[0])))
     tilt = 0.5 * shift * math.hypot(a.angle_doubt, b.angle_doubt)
-    return value, math.sqrt(a.doubt**2 + b.doubt**2 + (relative * value) ** 2 + tilt**2)
+    # Rims lie on the same side of both, so what they do adds up.
+    rims = a.rim + b.rim
+    return value, math.sqrt(a.doubt**2 + b.doubt**2 + (relative * value) ** 2 + tilt**2 + rims**2)
 
 
 def _line(gauge: Gauge, sight: Sight) -> List[Tuple[str, Measure, str]]:
@@ -195,7 +210,8 @@ def _line(gauge: Gauge, sight: Sight) -> List[Tuple[str, Measure, str]]:
     step = 3 * sight.pixel(0.5 * (start + end)) * across
     at = start + np.linspace(0.1, 0.9, 15)[:, None] * (end - start)
     normal = across if sight.on_face(at - step) >= sight.on_face(at + step) else -across
-    line = find_line(sight.grey, sight.plane, start, end, normal, gauge.reach)
+    lens = _lens(gauge, sight)
+    line = find_line(sight.grey, sight.plane, start, end, normal, gauge.reach, lens)
     sight.features[gauge.name] = line
     sight.draw(gauge.name, ends(line))
     return []
@@ -230,7 +246,7 @@ def _distance(gauge: Gauge, sight: Sight) -> List[Tuple[str, Measure, str]]:
         doubt = math.sqrt(line.doubt**2 + circle.place_doubt**2 + (relative * value) ** 2 + tilt**2)
         pair = np.stack((foot, circle.middle))
     sight.draw(gauge.name, pair)
-    return [(gauge.name, Measure(value + gauge.offset, doubt, sight.plane.unit), "")]
+    return [(gauge.name, _with_master(gauge, value, doubt, sight.plane.unit), "")]
 
 
 def _angle(gauge: Gauge, sight: Sight) -> List[Tuple[str, Measure, str]]:
@@ -244,7 +260,7 @@ def _angle(gauge: Gauge, sight: Sight) -> List[Tuple[str, Measure, str]]:
         value = 180 - value
     doubt = math.degrees(math.hypot(a.angle_doubt, b.angle_doubt))
     sight.draw(gauge.name, ends(a), ends(b))
-    return [(gauge.name, Measure(value + gauge.offset, doubt, "degrees"), "")]
+    return [(gauge.name, _with_master(gauge, value, doubt, "degrees"), "")]
 
 
 def _area(gauge: Gauge, sight: Sight) -> List[Tuple[str, Measure, str]]:
@@ -255,7 +271,7 @@ def _area(gauge: Gauge, sight: Sight) -> List[Tuple[str, Measure, str]]:
     miss = (0.08 + 0.7 * lying.missing) * pixel
     doubt = math.hypot(around * miss, 2 * plane.relative * value)
     sight.draw(gauge.name, np.append(lying.outline, lying.outline[:1], axis=0))
-    return [(gauge.name, Measure(value + gauge.offset, doubt, plane.unit + "2"), "")]
+    return [(gauge.name, _with_master(gauge, value, doubt, plane.unit + "2"), "")]
 
 
 def _position(gauge: Gauge, sight: Sight) -> List[Tuple[str, Measure, str]]:

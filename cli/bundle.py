@@ -35,6 +35,7 @@ import click
 @click.option("--no-frames", is_flag=True, help="Prove the counts alone, not the model.")
 @click.option("--latency", type=float, metavar="MS", help="Median time of a frame at most.")
 @click.option("--wheel", multiple=True, metavar="WHL|DIR", help="Wheels to carry.")
+@click.option("--python", metavar="DIR", help="Python 3.8 to carry, as .deb files, for JetPack 4.")
 @click.option("--trust", multiple=True, metavar="PUB", help="A key to trust from then on.")
 @click.option("--revoke", multiple=True, metavar="ID", help="A key never to be trusted again.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was made as JSON.")
@@ -56,6 +57,7 @@ def command(
     no_frames: bool,
     latency: Optional[float],
     wheel: Tuple[str, ...],
+    python: Optional[str],
     trust: Tuple[str, ...],
     revoke: Tuple[str, ...],
     as_json: bool,
@@ -81,6 +83,7 @@ def command(
         frames=[] if no_frames else None if frames is None else pictures(frames),
         latency_ms=latency,
         wheels=wheel,
+        python=python,
         trust=[read_public(path) for path in trust],
         revoke=revoke,
     )

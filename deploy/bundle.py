@@ -96,6 +96,7 @@ def make_bundle(
     frames: Optional[Sequence[PathLike]] = None,
     latency_ms: Optional[float] = None,
     wheels: Sequence[PathLike] = (),
+    python: Optional[PathLike] = None,
     trust: Sequence[PublicKey] = (),
     revoke: Sequence[str] = (),
 ) -> Bundled:
@@ -118,6 +119,7 @@ def make_bundle(
         frames: Pictures that go through the model; rendered ones unless given, none if empty.
         latency_ms: Median time of a frame at most, on the device.
         wheels: Wheels to carry, or folders of them.
+        python: Folder of Debian packages of a Python, for devices whose own is too old.
         trust: Keys that the devices trust from then on.
         revoke: Ids of keys that the devices never trust again.
 
@@ -136,7 +138,7 @@ def make_bundle(
     secret = read_key(key)
     if secret.public.id in {k.upper() for k in revoke}:
         raise UsageError("a bundle cannot revoke the key that signs it", remedy="sign with another")
-    contents = gather(config, model, variants, calibration, wheels)
+    contents = gather(config, model, variants, calibration, wheels, python)
     with tempfile.TemporaryDirectory(prefix="edgelane-bundle-") as folder:
         staged, warnings = Path(folder), []
         _check_names(contents)

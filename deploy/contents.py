@@ -11,6 +11,7 @@ from ..core import ConfigError, DataError, UsageError
 from ..runtime.config import load_config, resolve_path
 from ..runtime.engines import read_graph
 from ..runtime.registry import resolve_model
+from .bare.receive import PYTHON
 from .manifest import CONFIG
 from .secrecy import refuse_passwords
 from .wheels import short_name
@@ -75,6 +76,7 @@ def gather(
     variants: Sequence[PathLike],
     calibration: Optional[PathLike],
     wheels: Sequence[PathLike],
+    python: Optional[PathLike] = None,
 ) -> Contents:
     """Find what a bundle has to hold; arguments as in `make_bundle`.
 
@@ -111,8 +113,23 @@ def gather(
             raise UsageError(f"{path} is no wheel", expected="a .whl file")
         contents.wheels.append(f"wheels/{short_name(path.name)}")
         contents.files[contents.wheels[-1]] = path
+    if python is not None:
+        _add_python(contents, Path(python))
     contents.files[CONFIG] = _config_text(data)
     return contents
+
+
+def _add_python(contents: Contents, folder: Path) -> None:
+    """Add the packages of a Python for devices whose own is too old."""
+    found = sorted(folder.glob("*.deb"))
+    if not any(re.match(r"python3\.\d+_", path.name) for path in found):
+        raise UsageError(
+            f"there is no Python in {folder}",
+            expected="Debian packages, python3.8_….deb among them",
+            remedy="make them on one JetPack 4: deploy/jetpack4/build.sh",
+        )
+    for path in found:
+        contents.files[f"{PYTHON}/{_plain(path.name)}"] = path
 
 
 def _wheels(given: Sequence[PathLike]) -> Iterator[Path]:

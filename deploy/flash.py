@@ -32,6 +32,7 @@ from .layout import sha256
 from .preflight import (
     Facts,
     Python,
+    brought,
     candidates,
     check_bundle,
     check_space,
@@ -260,7 +261,7 @@ class _Work:
                 f"another {facts.told['busy']} is at work on {self.host}",
                 remedy="wait until it has ended",
             )
-        python, wheels = self._choose(far, facts, opened)
+        python, wheels, bring = self._choose(far, facts, opened)
         if not self.dry_run:
             far.ask("lock")
         plan = far.work("plan", release=release, manifest=opened.data.decode("utf-8"))
@@ -275,6 +276,8 @@ class _Work:
             steps.append(f"trust key {key}: the device trusts nobody yet")
         steps += [f"set {name}" for name in changed]
         steps.append(f"send {needed / 1e6:.1f} of {size / 1e6:.1f} MB")
+        if bring:
+            steps.append("unpack Python {}.{}, which the bundle brings".format(*python.version))
         if wheels:
             steps.append(f"unpack {len(wheels)} wheels, to install with them")
         steps.append(f"install {release} with {' '.join(python.command)}")
@@ -290,6 +293,9 @@ class _Work:
             far.ask("secrets", values=self.values)
         path = self._send(far, file, spans, needed, text)
         command = python.command
+        if bring:
+            self.tell("unpacking Python", 0, None)
+            far.work("bring")
         if wheels:
             self.tell("unpacking wheels", 0, None)
             mark = sha256("\n".join(made.file(w).sha256 for w in sorted(wheels)).encode())[:12]
@@ -313,19 +319,26 @@ class _Work:
                 steps.append("start it anew")
         return result
 
-    def _choose(self, far: Far, facts: Facts, opened: Opened) -> "tuple[Python, List[str]]":
-        """What runs the installation, and the wheels that are unpacked for it."""
+    def _choose(self, far: Far, facts: Facts, opened: Opened) -> "tuple[Python, List[str], bool]":
+        """What runs the installation, the wheels for it, and whether it is brought itself."""
         found = far.ask("python", named=self.python)["pythons"]
-        good = candidates(facts, found)
-        if good[0].edgelane is not None:
-            return good[0], []
+        carried = brought(facts, opened.manifest, self.root)
+        try:
+            good = candidates(facts, found)
+        except EdgelaneError:
+            if carried is None:
+                raise
+            good = []
+        if good and good[0].edgelane is not None:
+            return good[0], [], False
+        good += [carried] if carried is not None else []
         names = opened.manifest.wheels
         for python in good:
             chosen = far.ask(
                 "choose", names=names, python=list(python.version), machine=python.machine
             )["wheels"]
             if any(path.rpartition("/")[2].startswith("edgelane-") for path in chosen):
-                return python, chosen
+                return python, chosen, python is carried
         versions = ", ".join("{}.{}".format(*p.version) for p in good)
         raise ReleaseError(
             f"{self.host} has no edgelane, and the bundle brings none that fits",

@@ -1,5 +1,6 @@
 """What a desk knows of a device before it sends anything, and what speaks against sending."""
 
+import os
 import re
 import tempfile
 import time
@@ -8,6 +9,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from ..core import EdgelaneError, ReleaseError, StorageError, UsageError, find_device
 from ..runtime.jetson import Machine, detect
+from .bare.receive import PYTHON
 from .checks import EARLIEST, check_device, check_expiry, check_version, day_of
 from .keys import PublicKey
 from .manifest import Manifest
@@ -163,7 +165,10 @@ def check_space(facts: Facts, made: Manifest, size: int, there: int, bootstrap: 
     """
     needed = size - there + sum(file.size for file in made.files) + SPARE
     if bootstrap:
-        needed += _UNPACKED * sum(made.file(path).size for path in made.wheels)
+        # The wheels are unpacked twice: to install, and for good.
+        needed += 2 * _UNPACKED * sum(made.file(path).size for path in made.wheels)
+        brought = (f.size for f in made.files if f.path.startswith(PYTHON + "/"))
+        needed += _UNPACKED * sum(brought)
     free = facts.told["free"]
     if free < needed:
         raise StorageError(
@@ -212,9 +217,21 @@ def candidates(facts: Facts, found: List[Dict[str, Any]]) -> List[Python]:
             f"{facts.host} has no Python that edgelane runs on",
             got=", ".join(versions) or None,
             expected="3.8 or newer",
-            remedy="install one there (apt install python3.8), or give --remote-python",
+            remedy="install one there (apt install python3.8), or carry one (bundle --python)",
         )
     return sorted(good, key=lambda one: one.edgelane is None)
+
+
+def brought(facts: Facts, made: Manifest, root: str) -> Optional[Python]:
+    """The Python that a bundle brings for devices whose own is too old, or None."""
+    for file in made.files:
+        match = re.match(rf"{PYTHON}/python(3)\.(\d+)_", file.path)
+        if match:
+            version = (int(match.group(1)), int(match.group(2)))
+            path = os.path.join(root, "opt/edgelane/python/usr/bin", "python{}.{}".format(*version))
+            run = [path, "-m", "edgelane"]
+            return Python(run, [path], None, version, facts.told["machine"])
+    return None
 
 
 def check_values(values: Dict[str, str]) -> Dict[str, str]:

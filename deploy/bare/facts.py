@@ -92,6 +92,7 @@ class Places:
         self.base = os.path.join(root, "opt/edgelane")
         self.releases = os.path.join(self.base, "releases")
         self.bootstrap = os.path.join(self.base, "bootstrap")
+        self.python = os.path.join(self.base, "python")  # that a bundle has brought
         self.link = os.path.join(self.base, "current")
         self.var = os.path.join(root, "var/lib/edgelane")
         self.state = os.path.join(self.var, "state.json")
@@ -129,13 +130,19 @@ class Places:
         return None
 
 
-def pythons(named: Optional[str]) -> List[str]:
-    """Interpreters that may run edgelane, the named one first or else alone."""
+def pythons(named: Optional[str], brought: str) -> List[str]:
+    """Interpreters that may run edgelane: the named one alone, or all that there are.
+
+    Args:
+        named: What a user named.
+        brought: The folder of a Python that a bundle has brought.
+    """
     if named:
         return [named]
     names = [f"python3.{minor}" for minor in range(13, 7, -1)]
     system = shutil.which("python3")
     found = [path for path in (shutil.which(name) for name in names) if path]
+    found += sorted(glob.glob(os.path.join(brought, "usr/bin/python3.[0-9]*")))
     return ([system] if system else []) + [path for path in found if path != system]
 
 

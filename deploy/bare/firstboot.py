@@ -7,7 +7,7 @@ from typing import Any, Dict, List
 
 from .container import BLOCK
 from .facts import Places
-from .receive import Incoming, remove
+from .receive import PYTHON, Incoming, remove
 from .serve import Device, Refused
 from .wheels import WheelError
 
@@ -64,7 +64,7 @@ def _manifest(bundle: str) -> bytes:
         return file.read(size)
 
 
-def _command(device: Device, settings: Dict[str, Any]) -> List[str]:
+def _command(device: Device, settings: Dict[str, Any], may_bring: bool = True) -> List[str]:
     """What runs edgelane here: an interpreter that has it, or one with the bundle's wheels."""
     found = device.python(settings.get("python"))["pythons"]
     if found and found[0].get("script"):
@@ -74,6 +74,10 @@ def _command(device: Device, settings: Dict[str, Any]) -> List[str]:
         if one["edgelane"]:
             return [*one["command"], "-m", "edgelane"]
     assert device.incoming is not None
+    carried = any(name.startswith(PYTHON + "/") for name in device.incoming.names)
+    if not good and may_bring and carried:
+        device.bring()
+        return _command(device, dict(settings, python=None), False)
     files: List[str] = settings["wheels"]
     for one in good:
         chosen = device.choose(files, one["python"], one["machine"])["wheels"]

@@ -16,6 +16,8 @@ from .container import BLOCK, header, pad
 from .facts import Places
 
 MANIFEST = "manifest.json"
+PYTHON = "python"
+"""The folder of a bundle that holds a Python, as Debian packages."""
 _PART = ".part"
 _CHUNK = 1 << 18
 
@@ -69,6 +71,7 @@ class Incoming:
             raise ValueError(release)
         self.places = places
         self.pieces = pieces(manifest)
+        self.names = [file["path"] for file in json.loads(manifest.decode("utf-8"))["files"]]
         self.path = os.path.join(places.incoming, release + ".edgelane")
         self.part = self.path + _PART
         self.size = self.pieces[-1].start + self.pieces[-1].size

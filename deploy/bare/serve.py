@@ -11,6 +11,7 @@ import glob
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from typing import Any, Dict, List, Optional
 
 from . import facts as far
 from .disk import Files, make_folder, put
-from .receive import Incoming, Torn, remove, whole
+from .receive import PYTHON, Incoming, Torn, remove, whole
 from .wheels import WheelError, choose, unpack
 
 SILENCE_S = 120
@@ -165,13 +166,37 @@ class Device:
         if own:
             return {"pythons": [own]}
         found = []
-        for path in far.pythons(named):
+        for path in far.pythons(named, self.places.python):
             known = far.about([path])
             if known:
                 found.append(known)
                 if known["edgelane"]:
                     break
         return {"pythons": found, "glibc": far.glibc()}
+
+    def bring(self) -> Dict[str, Any]:
+        """Unpack the Python that the bundle brings, beside the releases."""
+        assert self.incoming is not None
+        new = self.places.python + ".new"
+        remove(new)
+        os.makedirs(new)
+        package = os.path.join(self.places.var, "python.deb")
+        with open(self.incoming.path, "rb") as bundle:
+            for piece in self.incoming.pieces:
+                name = "" if piece.data is not None else self.incoming.names[piece.index]
+                if not (name.startswith(PYTHON + "/") and name.endswith(".deb")):
+                    continue
+                with open(package, "wb") as file:
+                    shutil.copyfileobj(Slice(bundle, piece.start, piece.size), file, 1 << 20)
+                code = subprocess.call(["dpkg", "-x", package, new], stdin=subprocess.DEVNULL)
+                if code != 0:
+                    raise Refused("dpkg cannot unpack " + name)
+        remove(package)
+        os.sync()
+        remove(self.places.python)
+        os.rename(new, self.places.python)
+        self.files.sync(Path(self.places.base))
+        return {}
 
     def bootstrap(self, command: List[str], wheels: List[str], mark: str) -> Dict[str, Any]:
         """Unpack the bundle's wheels beside the releases, so that they can verify it."""
@@ -290,7 +315,7 @@ class Slice:
 
 ASKED = (
     "facts", "check", "lock", "trust", "secrets", "compare", "plan", "receive", "python", "choose",
-    "bootstrap", "install", "restart", "sweep",
+    "bring", "bootstrap", "install", "restart", "sweep",
 )  # fmt: skip
 
 

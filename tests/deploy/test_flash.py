@@ -1,7 +1,9 @@
 """A bundle goes to a device behind a true sshd on loopback, and only what it lacks is sent."""
 
 import os
+import shutil
 import stat
+import subprocess
 import sys
 import zipfile
 
@@ -130,10 +132,7 @@ def naked(bin, tmp_path):
 
 
 def test_a_device_without_edgelane_takes_it_from_the_bundle(shop, send, naked):
-    wheel = shop.folder / "edgelane-9.0-py3-none-any.whl"
-    with zipfile.ZipFile(wheel, "w") as archive:
-        archive.writestr("edgelane/__init__.py", "__version__ = '9.0'\n")
-        archive.writestr("edgelane/__main__.py", FAKE)
+    wheel = fake_edgelane(shop)
     other = shop.folder / "edgelane-9.1-cp27-cp27m-win32.whl"
     other.write_bytes(b"not for this machine")
     bundle = shop.bundle(1, wheels=[wheel, other])
@@ -143,6 +142,46 @@ def test_a_device_without_edgelane_takes_it_from_the_bundle(shop, send, naked):
     assert done.installed["release"].startswith(f"by {site}")
     assert done.installed["arguments"][2:5] == ["--root", str(send.root), "--json"]
     assert any("looking at the golden clip" in text for text in said)
+
+
+@pytest.fixture
+def old_device(bin, naked, tmp_path):
+    """A device whose Python is that of JetPack 4, and a package of another one; it needs dpkg."""
+    if not shutil.which("dpkg-deb"):
+        pytest.skip("dpkg is not installed")
+    executable(bin / "old", """echo '[[3, 6], "aarch64", null, "none"]'""")
+    tree = tmp_path / "tree"
+    (tree / "DEBIAN").mkdir(parents=True)
+    (tree / "DEBIAN/control").write_text(
+        "Package: python3.8\nVersion: 3.8\nArchitecture: all\nMaintainer: x <x@x>\nDescription: x\n"
+    )
+    (tree / "usr/bin").mkdir(parents=True)
+    executable(tree / "usr/bin/python3.8", f'exec {naked} "$@"')
+    packages = tmp_path / "packages"
+    packages.mkdir()
+    name = packages / "python3.8_3.8.0-3ubuntu1~18.04.2_arm64.deb"
+    subprocess.run(["dpkg-deb", "--build", str(tree), str(name)], check=True, capture_output=True)
+    return str(bin / "old"), packages
+
+
+def fake_edgelane(shop):
+    """A wheel that installs nothing, and tells how it was called."""
+    wheel = shop.folder / "edgelane-9.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("edgelane/__init__.py", "__version__ = '9.0'\n")
+        archive.writestr("edgelane/__main__.py", FAKE)
+    return wheel
+
+
+def test_a_device_whose_python_is_too_old_takes_one_from_the_bundle(shop, send, old_device):
+    python, packages = old_device
+    bundle = shop.bundle(1, wheels=[fake_edgelane(shop)], python=packages)
+    done = send(bundle, python=python)
+    assert "unpack Python 3.8, which the bundle brings" in done.steps
+    assert (send.root / "opt/edgelane/python/usr/bin/python3.8").is_file()
+    assert done.installed["release"].startswith(f"by {send.root}/opt/edgelane/bootstrap")
+    with pytest.raises(UsageError, match="there is no Python in"):
+        shop.bundle(2, python=shop.folder)
 
 
 def test_a_device_without_edgelane_and_a_bundle_without_wheels_do_not_meet(shop, send, naked):

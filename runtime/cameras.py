@@ -76,18 +76,29 @@ class LoopCamera:
             return min(((self.stats.index or 0) + 1) / frames, 1.0)
         return None
 
-    def begin(self, monotonic: float, unix: float, reached: Optional[float]) -> None:
-        """A run begins, perhaps where an earlier one had reached some moment."""
+    def begin(
+        self, monotonic: float, unix: float, reached: Optional[float], lead: float = 0.0
+    ) -> None:
+        """A run begins, perhaps where an earlier one had reached some moment, which was that much
+        ahead of the clock."""
         self.heard = monotonic
         self.resumed = reached is not None
         self.last = reached
         self.seen = reached if reached is not None else unix
         not_before = getattr(self.source, "not_before", None)
         if self.live and reached is not None and not_before is not None:
-            not_before(reached)
+            if lead > 0:
+                not_before(reached, lead)
+            else:
+                not_before(reached)
         if self.pace is not None and reached is not None:
             self.pace.reached(reached)
         self._told = (monotonic - LOG_EVERY_S + LOG_FIRST_S, 0, 0)
+
+    def lead(self) -> float:
+        """Seconds by which the time of frames is ahead of the clock, where the source can tell."""
+        lead = getattr(self.source, "lead", None) if self.live else None
+        return round(max(lead(), 0.0), 3) if lead is not None else 0.0
 
     def moment(self, timestamp: float) -> float:
         """The time of a frame as the pipeline sees it: it rises strictly. Where the clock of a

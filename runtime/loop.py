@@ -43,7 +43,8 @@ class Stream:
 
     Attributes:
         source: A `Source`, or anything that has its attributes and yields `Frame`s or, without a
-            model, `Observation`s (see `Replay`).
+            model, `Observation`s (see `Replay`). One that has `choose(wanted)` is told once which
+            timestamps are wanted, and yields no others.
         make_pipeline: Called once with the `(width, height)` of the source.
         every: Of how many frames the model looks at one; the others reach the pipeline without
             detections, see `Observation.detected`.
@@ -241,7 +242,8 @@ class Loop:
             camera.scene_at = now + SCENE_FIRST_S
             self.cameras[name] = camera
             saved = self.journal.snapshot(name) if self.journal is not None else None
-            camera.begin(now, self.clock.time(), saved and saved.timestamp)
+            lead = float(saved.stats.get("lead", 0.0)) if saved is not None else 0.0
+            camera.begin(now, self.clock.time(), saved and saved.timestamp, lead)
             if saved is not None:
                 camera.pipeline.restore(saved.state)
                 stats.last = saved.timestamp
@@ -354,6 +356,8 @@ class Loop:
         counted = None
         if snapshot:
             counted = {"frames": stats.frames, "dropped": stats.dropped, "first": stats.first}
+            if camera.lead() > 0:
+                counted["lead"] = camera.lead()
             if camera.pace is not None:
                 counted["skipped"] = stats.skipped
         self.journal.write(

@@ -171,9 +171,14 @@ class LiveSource(Source):
         """Give only the frames whose timestamps are wanted; the others are not copied."""
         self._chosen = wanted
 
-    def not_before(self, timestamp: float) -> None:
-        """Frames are later than this moment, which an earlier run has reached."""
-        self._timeline.not_before(timestamp)
+    def not_before(self, timestamp: float, lead: float = 0.0) -> None:
+        """Frames are later than this moment, which an earlier run has reached, and which was that
+        much ahead of the clock."""
+        self._timeline.not_before(timestamp, lead)
+
+    def lead(self) -> float:
+        """Seconds by which the time of frames is ahead of the clock, which had been set back."""
+        return self._timeline.lead()
 
     def __iter__(self) -> Iterator[Frame]:
         if self._size is None:

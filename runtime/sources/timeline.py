@@ -44,11 +44,27 @@ class Timeline:
             self._adjust()
             return monotonic + self._offset
 
-    def not_before(self, timestamp: float) -> None:
-        """What comes now is later than this: the time that an earlier run has reached."""
+    def not_before(self, timestamp: float, lead: float = 0.0) -> None:
+        """What comes now is later than this: the time that an earlier run has reached.
+
+        Args:
+            timestamp: In Unix seconds.
+            lead: By how much that run was ahead of the clock then, see `lead`. It is taken over,
+                or the time between the runs would be lost where the clock had been set back.
+        """
         with self._lock:
+            self._adjust()
             now = self._clock.monotonic()
-            self._offset = max(self._offset, timestamp + 1e-3 - now)
+            if now + self._offset > timestamp:
+                return
+            taken_over = self._clock.time() - now + max(lead, 0.0)
+            self._offset = max(taken_over, timestamp + 1e-3 - now)
+
+    def lead(self) -> float:
+        """Seconds by which the timeline is ahead of the clock, which had been set back."""
+        with self._lock:
+            self._adjust()
+            return self._offset - self._known
 
     def _adjust(self) -> None:
         now = self._clock.monotonic()

@@ -146,6 +146,32 @@ def test_time_goes_on_after_what_an_earlier_run_has_reached():
     assert line.unix(clock.monotonic()) > reached
 
 
+def test_the_time_between_two_runs_is_known_although_the_clock_was_set_back():
+    clock = SteppedClock()
+    line = Timeline(clock)
+    clock.step(-3600)
+    clock.advance(10)
+    reached, lead = line.unix(clock.monotonic()), line.lead()
+    assert lead == pytest.approx(3600, abs=1)
+    clock.advance(300)
+    later = Timeline(clock)  # of another process
+    assert later.lead() == 0
+    later.not_before(reached, lead)
+    assert later.unix(clock.monotonic()) - reached == pytest.approx(300, abs=0.1)
+    later.not_before(reached, lead)  # told by each camera
+    assert later.unix(clock.monotonic()) - reached == pytest.approx(300, abs=0.1)
+
+
+def test_a_clock_set_back_while_nothing_ran_turns_nothing_back():
+    clock = SteppedClock()
+    reached = Timeline(clock).unix(clock.monotonic())
+    clock.advance(300)
+    clock.step(-3600)
+    later = Timeline(clock)
+    later.not_before(reached, 0.0)
+    assert 0 < later.unix(clock.monotonic()) - reached < 0.1
+
+
 # Memory
 
 

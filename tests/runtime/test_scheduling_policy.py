@@ -54,8 +54,6 @@ class World:
             else:
                 free += 1
                 for pick in given_:
-                    number, since = pick.item
-                    self.served[pick.camera].append((number, now - since))
                     self.scheduler.release(pick.camera)
             while free:
                 turn = self.scheduler.take(now, free)
@@ -64,6 +62,9 @@ class World:
                 free -= 1
                 self.sizes.append(len(turn.picks))
                 end = now + self.service * len(turn.picks)
+                for pick in turn.picks:  # in the order in which they are passed on
+                    number, since = pick.item
+                    self.served[pick.camera].append((number, end - since))
                 heapq.heappush(todo, (end, next(ties), "done", "", turn.picks))
         return self
 
@@ -240,6 +241,23 @@ def test_frames_that_wait_go_together_when_it_pays():
         scheduler.release(name)
         scheduler.offer(name, name, 1, 1.0, 1.0)
     assert len(scheduler.take(1.0).picks) == 1
+
+
+@settings(max_examples=40, deadline=None)
+@given(rates, st.integers(1, 3), st.sampled_from([0.005, 0.03]), st.sampled_from([2, 4, 16]))
+def test_batches_keep_order_bounds_and_fairness(given_, workers, service, best):
+    batching = Batching(None)
+    batching.best, batching._step, batching._check_at = best, 9, 1e9
+    scheduler = Scheduler(workers, 0.1, batching)
+    world = World(scheduler, dict(zip(names(len(given_)), given_)), workers, service).run(6.0)
+    assert max(world.sizes) <= best
+    for name, frames in world.served.items():
+        numbers = [number for number, _ in frames]
+        assert numbers == sorted(set(numbers))
+        waiting = scheduler.waiting(name)
+        assert world.offered[name] == len(numbers) + scheduler.dropped(name) + waiting
+    fast = [len(world.served[n]) for n, rate in world.rates.items() if rate == max(given_)]
+    assert max(fast) - min(fast) <= 0.1 * max(fast) + best
 
 
 def test_a_files_frames_are_kept_out_of_batches_that_are_not_exact():

@@ -39,7 +39,7 @@ def command(place: Optional[str], once: bool, every: float, as_json: bool) -> in
     if as_json:
         click.echo(json.dumps(told))
     elif not live:
-        for line in describe(told):
+        for line in _lines(told):
             click.echo(line)
     else:
         try:
@@ -56,7 +56,7 @@ def _watch(place: Optional[str], told: Dict[str, Any], every: float) -> Dict[str
 
     while True:
         size = shutil.get_terminal_size()
-        lines = list(describe(told, colour=True, width=size.columns))
+        lines = _lines(told, colour=True, width=size.columns)
         if len(lines) > size.lines - 1:
             lines = [*lines[: size.lines - 2], "…"]
         text = "".join(f"{line}\x1b[K\n" for line in lines)
@@ -71,6 +71,17 @@ def _watch(place: Optional[str], told: Dict[str, Any], every: float) -> Dict[str
             told = {**told, "again": True, "state": "failed", "reasons": [str(error)]}
 
 
+def _lines(told: Dict[str, Any], **how: Any) -> List[str]:
+    from ..core import UsageError
+
+    try:
+        return list(describe(told, **how))
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise UsageError(
+            "what was told is no status of edgelane", remedy="ask one of the same version"
+        ) from None
+
+
 def describe(told: Dict[str, Any], colour: bool = False, width: int = 0) -> Iterator[str]:
     """A status as lines of text.
 
@@ -81,6 +92,8 @@ def describe(told: Dict[str, Any], colour: bool = False, width: int = 0) -> Iter
     """
 
     def cut(text: str) -> str:
+        # What a server tells must not steer the terminal.
+        text = "".join(c if c.isprintable() else "?" for c in text)
         return text if not width or len(text) <= width else text[: width - 1] + "…"
 
     def paint(text: str, state: str) -> str:

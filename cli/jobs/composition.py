@@ -28,7 +28,7 @@ from .folder import (
 )
 from .own import ByCamera, facts_of, open_own, recall, with_triggers
 from .sinks import Wanted, open_sinks
-from .watching import Watched, log_settings, watch
+from .watching import Watched, begin_and_end, log_settings, watch
 
 ConfigLike = Union[PathLike, Mapping[str, Any], Config]
 
@@ -95,6 +95,8 @@ def run(
         lines = stack.enter_context(logging_to(asked))
         # Other lines between them would be no JSON.
         progress = progress and (asked is None or asked.format != "json")
+        if asked is not None:
+            stack.enter_context(begin_and_end(job.config, job.folder))
         notifier = Notifier()
         # A model may have to be built first, which takes minutes.
         notifier.tell("STATUS=opening model and cameras", "EXTEND_TIMEOUT_USEC=1800000000")

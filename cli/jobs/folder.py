@@ -19,6 +19,7 @@ JOURNAL = "events.db"
 FILES = (JOURNAL, f"{JOURNAL}-wal", f"{JOURNAL}-shm", "summary.json", "report.html")
 FILES += ("status.json", "outbox.db", "outbox.db-wal", "outbox.db-shm")
 ROWS = ("tracks", "detections")
+CLIPS = ("*.mp4", "*.avi", "clips.db*")
 
 
 def read_events(
@@ -111,7 +112,8 @@ def _remove(folder: Path) -> None:
     """Remove what a run wrote, and nothing else."""
     rows = [p.name for stem in ROWS for p in folder.glob(f"{stem}*.txt*")]
     rows += [f"rejects/{p.name}" for p in (folder / "rejects").glob("*.jpg")]
-    for name in (*FILES, *rows):
+    clips = [f"clips/{p.name}" for kind in CLIPS for p in (folder / "clips").glob(kind)]
+    for name in (*FILES, *rows, *clips):
         try:
             (folder / name).unlink()
         except FileNotFoundError:

@@ -2,14 +2,19 @@
 
 import csv
 import io
+import json
+import time
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
-from ...core import UsageError, did_you_mean
+from ...core import Event, UsageError, did_you_mean
 from ...pipelines.totals import PASSED_OVER, Totals, all_totals
+from ...runtime.health.monitor import STATUS_FILE
 from ...runtime.journal import Journal
 from ...runtime.timezones import Zone
 from .folder import JOURNAL, PathLike
+
+STALE_S = 20.0
 
 
 def totals(
@@ -55,6 +60,9 @@ def totals(
             if event.camera not in parts:  # a machine's, not a camera's
                 continue
             parts[event.camera].add(event)
+        for name, event in absences(Path(folder)):
+            if name in parts:
+                parts[name].add(event)
         told: Dict[str, Any] = {"by": by, "timezone": zone, "cameras": {}}
         for name, part in parts.items():
             drawn = shapes.get(name) or {}
@@ -78,6 +86,23 @@ def _add_watched(told: Dict[str, Any]) -> None:
         for row in part["rows"]:
             if row["start"] in by_start:
                 by_start[row["start"]]["watched_s"] += row["watched_s"]
+
+
+def absences(folder: Path) -> Iterator[Tuple[str, Event]]:
+    """The gaps of a run that goes on which have not come to their end: the journal holds them
+    when they have."""
+    path = folder / STATUS_FILE
+    try:
+        now = path.stat().st_mtime
+        told = json.loads(path.read_text(encoding="utf-8"))
+        if told["run"]["state"] != "running" or time.time() - now > STALE_S:
+            return
+        for name, camera in told["cameras"].items():
+            if camera["state"] == "away" and camera["last_frame_age_s"] is not None:
+                payload = {"from": now - camera["away_s"], "to": now, "reason": camera["reason"]}
+                yield name, Event(name, now, "gap", payload)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return
 
 
 def covered(journal: Journal, camera: str) -> Optional[Tuple[float, float]]:

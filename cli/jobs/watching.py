@@ -1,9 +1,10 @@
 """Whoever watches a run and is told of it: monitor, webhooks, clips; put together."""
 
 import contextlib
+import logging
 import threading
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Union
+from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Union
 
 from ... import __version__
 from ...runtime.config import Config
@@ -15,6 +16,8 @@ from ...runtime.journal import Journal
 from ...runtime.loop import Sink
 from ...runtime.stats import RunStats
 from ...runtime.timezones import Zone
+
+LOG = logging.getLogger("edgelane.run")
 
 
 class Watched(NamedTuple):
@@ -46,6 +49,19 @@ def log_settings(config: Config, log: Optional[str]) -> Optional[LogSettings]:
     if settings is not None:
         given.update(level=settings.level, burst=settings.burst, every_s=settings.every_s)
     return decode(LogSettings, given, "log")
+
+
+@contextlib.contextmanager
+def begin_and_end(config: Config, folder: Path) -> Iterator[None]:
+    """Log that a run begins, and how it ended."""
+    cameras = ", ".join(config.cameras)
+    LOG.info("begins: %s on %s, into %s", config.pipeline, cameras, folder)
+    try:
+        yield
+    except BaseException as error:
+        LOG.error("ended with an error: %s", error)
+        raise
+    LOG.info("ended")
 
 
 def watch(
@@ -123,6 +139,7 @@ def watch(
         alert=alert,
         parts=parts,
     )
-    monitor.tally.begin(journal)
+    recordings = [name for name, source in sources.items() if not source.live]
+    monitor.tally.begin(journal, recordings)
     stack.enter_context(monitor)
     return [monitor.tally, *sinks]

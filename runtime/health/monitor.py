@@ -94,6 +94,7 @@ class Monitor:
         self._fed = -1
         self._ready = self._stopping = False
         self._away: Dict[str, bool] = {}
+        self._alerts = 0
         self._due: Dict[str, float] = {}
         self._lock = threading.Lock()
         self._cached: Tuple[float, Dict[str, Any]] = (-1e9, {})
@@ -297,7 +298,9 @@ class Monitor:
             return
         payload = {"what": what, "begins": begins, "text": text}
         moment = round(self._clock.time(), 3)
-        self._alert(Event(camera or socket.gethostname(), moment, "alert", payload))
+        # Numbered, so that two of one moment are two.
+        self._alerts += 1
+        self._alert(Event(camera or socket.gethostname(), moment, "alert", payload, self._alerts))
 
     def _is_due(self, what: str, now: float, every: float) -> bool:
         if now < self._due.get(what, 0.0):

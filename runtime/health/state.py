@@ -1,7 +1,7 @@
 """Is the run well? From what is counted to `ok`, `degraded` or `failed`, with reasons."""
 
 from collections import deque
-from typing import Any, Deque, Dict, List, Optional, Tuple
+from typing import Any, Deque, Dict, Iterable, List, Optional, Set, Tuple
 
 from ..cameras import GAP_S
 from ..stats import CameraStats, RunStats, Times
@@ -187,10 +187,12 @@ class Tally:
         self.crossings: Dict[Tuple[str, str, str], int] = {}
         self.entries: Dict[Tuple[str, str], int] = {}
         self.visitors: Dict[str, int] = {}
+        self._known: Set[str] = set()
 
     def __call__(self, step: Any) -> None:
         for event in step.events:
-            self.add(event)
+            if not self._known or event.id not in self._known:
+                self.add(event)
 
     def add(self, event: Any) -> None:
         """Count one event."""
@@ -209,8 +211,18 @@ class Tally:
         """Count events of which only the kind is known."""
         self.kinds[camera, kind] = self.kinds.get((camera, kind), 0) + more
 
-    def begin(self, journal: Any) -> None:
-        """Count on from what a journal holds."""
+    def begin(self, journal: Any, recordings: Iterable[str] = ()) -> None:
+        """Count on from what a journal holds.
+
+        Args:
+            journal: Open for reading.
+            recordings: Cameras that are played again from their last snapshot: what they told
+                since comes again, and is counted once.
+        """
+        for name in recordings:
+            saved = journal.snapshot(name)
+            after = float("-inf") if saved is None else saved.timestamp
+            self._known.update(e.id for e in journal.events(name) if e.timestamp > after)
         for camera, kind, number in journal.kinds():
             self.count(camera, kind, number)
         for camera, (line, way), number in journal.counts("crossing", "line", "direction"):

@@ -150,14 +150,22 @@ def test_a_damaged_status_is_told(tmp_path, capsys):
     assert "cannot be read" in capsys.readouterr().err
 
 
-def test_another_server_is_no_run(capsys):
+@pytest.mark.parametrize(
+    "answer, words",
+    [
+        (b"[1]", "is no health endpoint of edgelane"),
+        (b'{"cameras": {}, "run": {"state": "x"}}', "is no status of edgelane"),
+        (b"\xff", "is no health endpoint of edgelane"),
+    ],
+)
+def test_another_server_is_no_run(capsys, answer, words):
     from http.server import BaseHTTPRequestHandler, HTTPServer
 
     class Other(BaseHTTPRequestHandler):
         def do_GET(self):
             self.send_response(200)
             self.end_headers()
-            self.wfile.write(b"[1]")
+            self.wfile.write(answer)
 
         def log_message(self, *args):
             pass
@@ -165,7 +173,7 @@ def test_another_server_is_no_run(capsys):
     server = HTTPServer(("127.0.0.1", 0), Other)
     threading.Thread(target=server.handle_request, daemon=True).start()
     assert run_cli(["status", f"http://127.0.0.1:{server.server_address[1]}"]) == 2
-    assert "is no health endpoint of edgelane" in capsys.readouterr().err
+    assert words in capsys.readouterr().err
     server.server_close()
 
 
@@ -200,7 +208,9 @@ def test_what_a_hot_machine_looks_like(run):
         temperature_c=96.4, hot=True, throttled=True, throttled_by=["gpu-throttle-alert"],
         power_w=14.2, gpu_load=0.83,
     )  # fmt: skip
+    report["reasons"] = ["\x1b[2Jgone"]
     report["webhooks"] = {"erp": {"queued": 3, "delivered": 9, "dropped": 1, "failed_tries": 2}}
     text = "\n".join(describe(report))
     assert "96 °C (hot)  slowed down by gpu-throttle-alert  14.2 W  GPU 83 %" in text
+    assert "\x1b" not in text and "?[2Jgone" in text
     assert "webhook erp: 3 waiting, 9 delivered, 1 given up" in text

@@ -3,10 +3,12 @@
 import csv
 import io
 import json
+import os
 import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -56,6 +58,22 @@ def test_a_table_for_people(store, capsys):
         "  Sat 21 Nov 14:00         0       30         0             0  seen 14:00–14:30",
         f"  total                  ≥ 0    ≥ 150       ≥ 0           ≥ 1  {least}",
     ]  # fmt: skip
+
+
+def test_a_camera_that_is_away_right_now_is_a_lower_bound_already(store):
+    now = NOON + 9500
+    camera = {"state": "away", "away_s": 480.0, "last_frame_age_s": 480.0, "reason": "x"}
+    status = store / "status.json"
+    status.write_text(json.dumps({"run": {"state": "running"}, "cameras": {"door": camera}}))
+    before = edgelane.totals(store)["cameras"]["door"]["rows"][-1]
+    os.utime(str(status), (now, now))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(time, "time", lambda: now + 3.0)
+        row = edgelane.totals(store)["cameras"]["door"]["rows"][-1]
+        patch.setattr(time, "time", lambda: now + 300.0)  # it says nothing any more
+        later = edgelane.totals(store)["cameras"]["door"]["rows"][-1]
+    assert row["note"] == "lower bound, 8 minutes missing" and row["missing_s"] == 480.0
+    assert later["note"] == "" and later["lines"] == row["lines"] and before
 
 
 def test_days_in_another_zone(store, capsys):

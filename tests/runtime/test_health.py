@@ -21,6 +21,7 @@ from edgelane.runtime.health.server import MOST_CONNECTIONS, HealthServer
 from edgelane.runtime.health.settings import HealthSettings, parse_listen
 from edgelane.runtime.health.state import Pace, Tally
 from edgelane.runtime.journal import Journal
+from edgelane.runtime.loop import Step
 from edgelane.runtime.stats import CameraStats, RunStats
 from edgelane.runtime.testing import FakeClock, FakeSource
 
@@ -91,7 +92,7 @@ def test_a_camera_that_is_away_degrades_the_run_and_all_away_fail_it(tmp_path):
     assert monitor.report()["state"] == "ok"
     seen = [(e.camera, e.payload["what"], e.payload["begins"]) for e in told]
     assert ("till", "away", True) in seen and ("till", "away", False) in seen
-    assert all(e.kind == "alert" for e in told)
+    assert all(e.kind == "alert" for e in told) and len({e.id for e in told}) == len(told)
 
 
 def test_rare_pictures_are_not_away(tmp_path):
@@ -223,6 +224,17 @@ def test_counts_go_on_after_a_restart(tmp_path):
     assert tally.crossings == {("door", 'a "b"\\\n', "in"): 2}
     assert tally.entries == {("door", "till"): 1} and tally.visitors == {"door": 1}
     assert tally.kinds["door", "gap"] == 1 and tally.kinds["door", "crossing"] == 2
+
+
+def test_what_a_recording_tells_again_is_counted_once(tmp_path):
+    first, *rest = told_events()
+    with Journal(tmp_path / "events.db") as journal:
+        journal.write("door", 1, 1.0, [first], b"state", {"frames": 1})
+        journal.write("door", 2, 3.0, rest)  # and then it was killed
+        tally = Tally()
+        tally.begin(journal, ["door"])
+        tally(Step("door", None, None, [*rest, Event("door", 4.0, "visitor", {"track": 9})], None))
+    assert tally.visitors == {"door": 2} and tally.kinds["door", "crossing"] == 2
 
 
 def test_an_sqlite_without_json_counts_the_same(tmp_path, monkeypatch):

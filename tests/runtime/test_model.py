@@ -139,7 +139,7 @@ def test_classes_of_models_that_do_not_name_them():
         ({"input": {"size": [32, 32]}}, "fixed in the graph"),
         ({"input": {"size": "big"}}, "input.size is wrong"),
         ({"input": {"size": [0, 4]}}, "input.size is wrong"),
-        ({"input": {"resize": "crop"}}, "input.resize is unknown"),
+        ({"input": {"resize": "zoom"}}, "input.resize is unknown"),
         ({"input": {"std": [0, 1, 1]}}, "input.std is wrong"),
     ],
 )
@@ -299,18 +299,20 @@ def test_real_detections_on_a_real_frame(data):
         data / "mot" / "PETS09-S2L1" / "det" / "det_yolox_nano_416.txt", delimiter=","
     )
     path = data / "weights" / "yolox_nano_416.onnx"
-    with load_model(path, classes=["person"], nms_iou=0.45, threads=1) as model:
+    options = {"classes": ["person"], "nms_iou": 0.45, "confidence": 0.2, "threads": 1}
+    with load_model(path, **options) as model:
         for number in range(1, 21):
             good, image = capture.read()
             assert good
             found = model(image)
             known = rows[(rows[:, 0] == number) & (rows[:, 6] >= 0.3)]
-            # Recorded in pixels of 768x576 for a video of 480x360, to two decimals.
+            # Recorded in pixels of 768x576 for a video of 480x360, to two decimals, and with a
+            # resize that rounds otherwise.
             boxes = np.c_[known[:, 2:4], known[:, 2:4] + known[:, 4:6]] * 480 / 768
             boxes = boxes.clip(0, [480, 360, 480, 360])
-            order = np.argsort(-known[:, 6], kind="stable")
-            assert len(found) == len(known)
-            np.testing.assert_allclose(found.score, known[order, 6], atol=2e-3)
-            distance = np.abs(found.xyxy[:, None] - boxes[None]).max(2).min(1)
-            assert distance.max() < 0.1
+            distance = np.abs(found.xyxy[:, None] - boxes[None]).max(2)
+            assert distance.min(0).max() < 0.5
+            near = found.score[distance.argmin(0)]
+            np.testing.assert_allclose(near, known[:, 6], atol=0.02)
+            assert (distance.min(1)[found.score >= 0.32] < 0.5).all()
     capture.release()

@@ -20,7 +20,7 @@ def plain(image, spec):
     left, top = (int(v) for v in transform.offset)
     resized = image
     if (image.shape[1], image.shape[0]) != (wide, high):
-        resized = cv2.resize(image, (wide, high), interpolation=cv2.INTER_LINEAR)
+        resized = cv2.resize(image, (wide, high), interpolation=cv2.INTER_LINEAR_EXACT)
     canvas[top : top + high, left : left + wide] = resized
     if spec.colour == "rgb":
         canvas = canvas[:, :, ::-1]

@@ -25,6 +25,7 @@ PATIENCE_S = 1.0
 """So long a picture of a recording waits for room; one of a live camera does not."""
 QUIET_S = 15.0
 """A clip is finished when no picture has come for so long."""
+EXPIRE_S = 60.0
 STOP_S, END_S = 1.5, 30.0
 """So long a run that is asked to stop, or has come to its end, waits for the last clips."""
 
@@ -63,7 +64,11 @@ class Clips:
         stop: Optional[threading.Event] = None,
     ) -> None:
         self._settings = settings
-        self._library = Library(folder, settings.budget_mb * 1e6, settings.keep_free_mb * 1e6)
+        keep_s = None if settings.keep_days is None else settings.keep_days * 86400.0
+        self._library = Library(
+            folder, settings.budget_mb * 1e6, settings.keep_free_mb * 1e6, keep_s
+        )
+        self._expire_at = 0.0
         share = settings.memory_mb * 1e6 / max(len(cameras), 1)
         self._recorders: Dict[str, Recorder] = {
             name: Recorder(name, settings, share, self._library) for name in cameras
@@ -94,8 +99,12 @@ class Clips:
         events = [e for e in step.events if self._all or e.kind in self._kinds]
         seen = step.observation
         taken = False
-        shown = seen is not None and seen.image is not None and step.camera in self._recorders
-        if shown and self._due(step.camera, seen.timestamp):
+        if (
+            seen is not None
+            and seen.image is not None
+            and step.camera in self._recorders
+            and self._due(step.camera, seen.timestamp)
+        ):
             boxes = people_boxes(step, self._people[step.camera])
             taken = self._hand((step.camera, seen.timestamp, seen.image, boxes, events))
         if events and not taken:
@@ -170,6 +179,8 @@ class Clips:
             if time.monotonic() > self._deadline:
                 break
             self._take(*item)
+            if time.monotonic() >= self._expire_at:
+                self._look()
         for name, recorder in self._recorders.items():
             if time.monotonic() > self._deadline:
                 if recorder.busy:
@@ -196,8 +207,12 @@ class Clips:
             self._guarded(camera, recorder.event, event)
 
     def _look(self) -> None:
-        """Finish clips of cameras that give no pictures any more."""
+        """Finish clips of cameras that give no pictures any more; delete what is too old."""
         now = time.monotonic()
+        if now >= self._expire_at:
+            self._expire_at = now + EXPIRE_S
+            with contextlib.suppress(sqlite3.Error, OSError):
+                self._library.expire()
         for name, recorder in self._recorders.items():
             if recorder.busy and now - self._heard.get(name, now) > QUIET_S:
                 self._guarded(name, recorder.finish)

@@ -8,7 +8,7 @@ import sqlite3
 import threading
 import time
 from pathlib import Path
-from typing import Any, Iterator, List, NamedTuple, Sequence, Tuple, Union
+from typing import Any, Callable, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from ...core import Event, StorageError
 
@@ -55,14 +55,24 @@ class Library:
         folder: The run folder.
         budget: Bytes of all clips together.
         keep_free: Bytes of the disk that clips leave free.
+        keep_s: Seconds after which a clip is deleted, or None.
+        clock: Unix time in seconds, for tests.
 
     Raises:
         StorageError: The folder cannot be written, or the table is damaged.
     """
 
-    def __init__(self, folder: Path, budget: float, keep_free: float = 0.0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        budget: float,
+        keep_free: float = 0.0,
+        keep_s: Optional[float] = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self.folder = folder / FOLDER
-        self._budget, self._keep_free = budget, keep_free
+        self._budget, self._keep_free, self._keep_s = budget, keep_free, keep_s
+        self._clock = clock
         self._lock = threading.Lock()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -84,6 +94,15 @@ class Library:
             for (name,) in self._db.execute("SELECT name FROM clips").fetchall():
                 if not (self.folder / name).exists():
                     self._forget(name)
+
+    def expire(self) -> None:
+        """Delete what is older than clips are kept."""
+        if self._keep_s is None:
+            return
+        oldest = self._clock() - self._keep_s
+        with self._lock:
+            while self._db.execute("SELECT 1 FROM clips WHERE made < ?", (oldest,)).fetchone():
+                self._drop_oldest()
 
     def room(self) -> bool:
         """Whether the disk has room for one more, after the oldest were deleted for it."""
@@ -121,7 +140,7 @@ class Library:
             try:
                 self._db.execute(
                     "INSERT OR REPLACE INTO clips VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    (name, camera, span[0], span[1], size, time.time(), pixelated),
+                    (name, camera, span[0], span[1], size, self._clock(), pixelated),
                 )
                 self._db.executemany(
                     "INSERT OR REPLACE INTO clip_events VALUES (?, ?, ?, ?)",

@@ -1,6 +1,6 @@
 """The key `clips` of a config."""
 
-from typing import Any, List
+from typing import Any, List, Optional
 
 import msgspec
 
@@ -15,6 +15,7 @@ class ClipSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         before_s: Seconds of the clip before the event.
         after_s: Seconds after it.
         budget_mb: Megabytes of all clips; beyond them the oldest are deleted.
+        keep_days: Clips are deleted after so many days; None: only when the budget is spent.
         pixelate: `people`: each person that the detector sees is pixelated, also some moments
             before and after; whom it does not see can be recognised. `picture`: everything is.
             `off`: nothing is.
@@ -30,6 +31,7 @@ class ClipSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     before_s: float = 5.0
     after_s: float = 5.0
     budget_mb: float = 500.0
+    keep_days: Optional[float] = None
     pixelate: str = "people"
     fps: float = 10.0
     width: int = 640
@@ -59,6 +61,8 @@ class ClipSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         for name in ("budget_mb", "memory_mb"):
             if not 0 < getattr(self, name) < 1e8:
                 raise ValueError(f"{name} must be megabytes above 0")
+        if self.keep_days is not None and not self.keep_days > 0:
+            raise ValueError("keep_days must be days above 0")
         if not 0 <= self.keep_free_mb < 1e8:
             raise ValueError("keep_free_mb must be megabytes from 0")
         if not self.before_s + self.after_s <= self.longest_s <= 600:

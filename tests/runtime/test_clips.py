@@ -14,7 +14,7 @@ import pytest
 
 from edgelane.core import Detections, Event, Observation, StorageError, Tracks
 from edgelane.runtime.clips.clips import Clips
-from edgelane.runtime.clips.library import read_clips
+from edgelane.runtime.clips.library import Library, read_clips
 from edgelane.runtime.clips.pixelate import pixelate_boxes, pixelate_picture
 from edgelane.runtime.clips.settings import ClipSettings
 from edgelane.runtime.loop import Step
@@ -201,6 +201,19 @@ def test_the_oldest_go_where_the_budget_is_spent(tmp_path):
     assert links == len(found)
 
 
+def test_clips_are_kept_for_days_alone_where_that_is_asked_for(tmp_path):
+    steps = [step(n, [crossing(n)] if n in (30, 90) else []) for n in range(130)]
+    played(tmp_path, steps)
+    later = time.time() + 3 * 86400
+    library = Library(tmp_path, 1e9, keep_s=4 * 86400, clock=lambda: later)
+    library.expire()
+    assert len(read_clips(tmp_path)) == 2
+    library = Library(tmp_path, 1e9, keep_s=2 * 86400, clock=lambda: later)
+    library.expire()
+    library.close()
+    assert read_clips(tmp_path) == [] and not list((tmp_path / "clips").glob("*.mp4"))
+
+
 def test_a_disk_without_room_is_told_and_counting_goes_on(tmp_path, caplog):
     steps = [step(n, [crossing(n)] if n == 30 else []) for n in range(60)]
     clips, found = played(tmp_path, steps, keep_free_mb=1e7)
@@ -304,7 +317,7 @@ def test_without_clips_there_are_none(tmp_path):
     [
         {"events": []}, {"before_s": -1}, {"after_s": 99}, {"before_s": 0, "after_s": 0},
         {"budget_mb": 0}, {"pixelate": "blur"}, {"fps": 0}, {"width": 1}, {"format": "gif"},
-        {"longest_s": 1}, {"memory_mb": 0}, {"keep_free_mb": -1},
+        {"longest_s": 1}, {"keep_days": 0}, {"memory_mb": 0}, {"keep_free_mb": -1},
     ],
 )  # fmt: skip
 def test_wrong_settings(wrong):

@@ -399,3 +399,34 @@ def test_long_failure_is_a_reason(tmp_path, monkeypatch):
 def test_wrong_settings(wrong):
     with pytest.raises(ValueError):
         WebhookSettings(**{"url": "http://x/", "events": ["crossing"], **wrong})
+
+
+def test_the_receiver_of_the_examples_counts_each_once(tmp_path, monkeypatch):
+    import importlib.util
+
+    path = Path(__file__).resolve().parents[2] / "examples" / "receiver.py"
+    spec = importlib.util.spec_from_file_location("receiver_example", str(path))
+    assert spec is not None and spec.loader is not None
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    monkeypatch.setenv("EDGELANE_SECRETS", str(tmp_path / "secrets"))
+    secrets.write_secret("hook", "shared word")
+    counter = example.Counter()
+    server = example.make_server(0, "shared word", counter)
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_address[1]}/"
+    try:
+        with Run(tmp_path, WebhookSettings(url, ["crossing"], secret="hook")) as run:
+            run.say(*[crossing(n) for n in range(5)])
+            until(lambda: run.told()["delivered"] == 5)
+            assert counter.counts == {"door in": 5}
+            assert not counter.take({"id": crossing(1).id, "payload": {}})
+        (tmp_path / "b").mkdir()
+        with Run(tmp_path / "b", WebhookSettings(url, ["crossing"])) as run:  # not signed
+            run.say(crossing(9))
+            until(lambda: run.told()["failed_tries"] >= 1)
+            assert run.told()["error"] == "answered 401"
+        assert counter.counts == {"door in": 5}
+    finally:
+        server.shutdown()
+        server.server_close()

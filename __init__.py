@@ -17,6 +17,8 @@ _PUBLIC = {
     "replay": ".cli.jobs",
     "read_events": ".cli.jobs",
     "totals": ".cli.jobs",
+    "status": ".cli.jobs",
+    "read_clips": ".runtime.clips.library",
     "load_config": ".runtime.config",
     "load_model": ".runtime.model",
     "check": ".runtime.modelcheck",
@@ -25,8 +27,9 @@ _PUBLIC = {
 }
 
 if TYPE_CHECKING:
-    from .cli.jobs import demo, read_events, replay, run, totals
+    from .cli.jobs import demo, read_events, replay, run, status, totals
     from .dashboard import write_report
+    from .runtime.clips.library import read_clips
     from .runtime.config import load_config
     from .runtime.doctor import examine
     from .runtime.model import load_model
@@ -38,9 +41,11 @@ __all__ = [
     "examine",
     "load_config",
     "load_model",
+    "read_clips",
     "read_events",
     "replay",
     "run",
+    "status",
     "totals",
     "write_report",
 ]

@@ -1,6 +1,5 @@
 """A model of good parts, learnt from their pictures: candidates tried, the best one kept."""
 
-import dataclasses
 import importlib.util
 import time
 from dataclasses import dataclass, field
@@ -9,21 +8,11 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ...core import (
-    DataError,
-    MissingDependency,
-    ModelCard,
-    ModelError,
-    UsageError,
-    did_you_mean,
-)
+from ...core import DataError, MissingDependency, ModelCard, UsageError, did_you_mean
 from ...runtime.files import write_whole
-from .calibrate import check_false_reject, threshold
-from .features import STRIDE
-from .methods import Method
+from .calibrate import check_false_reject
 from .parts import (
     LEAST,
-    Parts,
     Picture,
     check_alike,
     choose_input,
@@ -32,17 +21,12 @@ from .parts import (
     read_masks,
     read_parts,
 )
-from .tape import Tape, session_of
-from .trial import LOW, Held, Outcome, Workbench, coloured, compare, top_means
+from .settle import card_of, checked, settle, try_all
+from .trial import Workbench, coloured, top_means
 
 CANDIDATES = ("statistics", "discriminator", "network", "ensemble")
 NETWORK_MINUTES = 10.0
 """Below this a network has learnt too little to be worth trying."""
-
-BEHIND = 0.08
-"""Candidates that are this much worse than the best take no part in the ensemble."""
-PARITY = 1e-4
-"""Largest difference between the reference and onnxruntime, in units of the threshold."""
 
 Progress = Callable[[float, str], None]
 
@@ -138,36 +122,17 @@ def learn(
     bench = Workbench(
         parts, others, defects, spec.resize != "stretch", coloured(parts), seed, told, minutes
     )
-    outcomes: List[Outcome] = []
     single, skipped = _possible([n for n in names if n != "ensemble"], minutes, candidates)
-    for number, name in enumerate(single):
-        began = time.monotonic()
-        outcomes.append(compare(name, bench.judge(name), bench.trial_kind, began, seed))
-        told(0.5 + 0.3 * (number + 1) / len(single), f"tried {name}")
-    # One that is far behind the best would only blur it.
-    best = max(outcomes, key=lambda o: o.figure)
-    mates = [o for o in outcomes if o.figure > best.figure - BEHIND]
-    if "ensemble" in names and len(mates) > 1:
-        held = together([o.held for o in mates], [o.top for o in mates])
-        outcomes.append(compare("ensemble", held, bench.trial_kind, time.monotonic(), seed))
-        outcomes[-1].report["of"] = [o.name for o in mates]
-        best = max(outcomes, key=lambda o: o.figure)
-    used = mates if best.name == "ensemble" else [best]
-    methods = [bench.learn(o.name) for o in used]
-    told(0.9, f"learnt {best.name} from all parts")
-    raw = top_means(best.held.good, best.top)
-    cut, origin = threshold(raw, false_reject)
-    low = float(np.median(raw))
-    unit = max(cut - low, 1e-3 * max(abs(cut), 1.0))
-    gains = [scale_of(o.held, o.top) for o in used] if len(used) > 1 else [(1.0, 0.0)]
-    tape, score, heat = assemble(bench, methods, gains, best.top, low, unit)
+    outcomes = try_all(bench, single, "ensemble" in names, told)
+    made = settle(bench, outcomes, false_reject, told)
+    best, origin = made.best, made.origin
     notes = {
         "candidate": best.name,
         "good": len(parts.images),
         "bad": len(others.images),
         "pictures": hash_of(good_images + bad_images),
         "seed": seed,
-        "threshold": {**origin, "raw": cut, "raw_median": low},
+        "threshold": {**origin, "raw": made.cut, "raw_median": made.low},
         "auroc": best.report["auroc"],
     }
     card = ModelCard(
@@ -181,7 +146,7 @@ def learn(
         f"{len(others.images)} defective parts",
         extra={"anomaly": notes},
     )
-    model, difference = checked(tape, score, heat, card, parts, others)
+    model, difference = checked(made.tape, made.score, made.heat, card, parts, others)
     told(1.0, "exported and compared with onnxruntime")
     report = {
         "chosen": best.name,
@@ -199,8 +164,8 @@ def learn(
         model,
         card_of(model),
         report,
-        (raw - low) / unit,
-        (top_means(best.held.bad, best.top) - low) / unit,
+        (top_means(best.held.good, best.top) - made.low) / (made.cut - made.low),
+        (top_means(best.held.bad, best.top) - made.low) / (made.cut - made.low),
     )
 
 
@@ -239,83 +204,3 @@ def _possible(
             remedy="run: pip install 'edgelane[export]'",
         )
     return [n for n in names if n != "network"], [{"name": "network", "skipped": why}]
-
-
-def scale_of(held: Held, top: int) -> Tuple[float, float]:
-    """Gain and bias that bring a candidate's usual good score to 0 and a high one to 1."""
-    scores = top_means(held.good, top)
-    low, high = np.quantile(scores, (0.5, 0.95))
-    gain = 1.0 / max(float(high - low), 1e-6)
-    return gain, -float(low) * gain
-
-
-def together(helds: Sequence[Held], tops: Sequence[int]) -> Held:
-    """The mean of several candidates, each by its own scale."""
-    scales = [scale_of(h, t) for h, t in zip(helds, tops)]
-    parts = []
-    for maps in zip(*helds):
-        parts.append(
-            np.mean([np.where(m > LOW, m * g + b, LOW) for m, (g, b) in zip(maps, scales)], axis=0)
-        )
-    return Held(*parts)
-
-
-def assemble(
-    bench: Workbench,
-    methods: Sequence[Method],
-    gains: Sequence[Tuple[float, float]],
-    top: int,
-    low: float,
-    unit: float,
-) -> Tuple[Tape, int, int]:
-    """Steps from the features to `score` and `map`, in units of the threshold."""
-    tape, features = bench.tape, bench.features
-    total = None
-    for method, (gain, bias) in zip(methods, gains):
-        raw = tape.affine(method.add(tape, features), gain / len(gains), bias / len(gains))
-        total = raw if total is None else tape.add(total, raw)
-    assert total is not None
-    told = tape.affine(total, 1 / unit, -low / unit)
-    # In padding, far below whatever a part shows.
-    outside = tape.affine(features.valid, -LOW, LOW)
-    inside = tape.mul(told, features.valid)
-    score = tape.top_mean(tape.add(inside, outside), top)
-    return tape, score, tape.enlarge(inside, STRIDE)
-
-
-def checked(
-    tape: Tape, score: int, heat: int, card: ModelCard, *groups: Parts
-) -> Tuple[Any, float]:
-    """The ONNX with its card, once onnxruntime gives what the reference gives.
-
-    Tried on up to 24 of the parts of each group.
-
-    Raises:
-        ModelError: They differ by more than 1e-4.
-    """
-    model = tape.to_onnx(score, heat)
-    session = session_of(model)
-    worst, count = 0.0, 0
-    for parts in groups:
-        step = max(len(parts.images) // 24, 1)
-        for image in parts.images[::step][:24]:
-            wanted = tape.run(image, [score, heat])
-            got = session.run(["score", "map"], {"image": image[None]})
-            for one, two in zip(wanted, got):
-                gap = np.abs(one.reshape(two.shape) - two).max()
-                worst = max(worst, float(np.nan_to_num(gap, nan=np.inf)))
-            count += 1
-    if not worst <= PARITY:
-        raise ModelError(
-            "onnxruntime does not give what the reference gives on these parts",
-            got=f"a difference of {worst:.2g} thresholds",
-            expected=f"at most {PARITY:g}",
-        )
-    notes = {**card.extra["anomaly"], "parity": {"difference": worst, "parts": count}}
-    card = dataclasses.replace(card, extra={"anomaly": notes})
-    return tape.to_onnx(score, heat, card), worst
-
-
-def card_of(model: Any) -> ModelCard:
-    """The card inside a model."""
-    return ModelCard.from_json(model.metadata_props[0].value)

@@ -20,6 +20,9 @@ TOPS = (4, 16, 64)
 JUDGED = 0.3
 """Share of a network's time that each of two trainings for judging it takes."""
 
+SPREAD = (0.05, 0.14, 0.49)
+"""Shares of the shorter side that maps are spread over."""
+
 LOW = -1e3
 Told = Callable[[float, str], None]
 
@@ -182,8 +185,19 @@ class Workbench:
         share = JUDGED if without else 1 - 2 * JUDGED
         return Network.learn(good, fakes, self.seed, 0.8 * share * self.minutes)
 
-    def judge(self, name: str) -> Held:
-        """What the method says of each picture when its fold was left out."""
+    def judge(
+        self,
+        name: str,
+        told: Optional[Callable[[float], None]] = None,
+        seen: Optional[Callable[[Method, Sequence[int]], None]] = None,
+    ) -> Held:
+        """What the method says of each picture when its fold was left out.
+
+        Args:
+            name: Of the method.
+            told: Called with the share that is done.
+            seen: Called with each method and the folds that it has not seen.
+        """
         shape = self.looked[0].valid.shape
         held = Held(
             np.zeros((len(self.looked), *shape), np.float32),
@@ -193,8 +207,13 @@ class Workbench:
         single = [(fold,) for fold in range(FOLDS)]
         # A network takes minutes: two halves instead of four quarters.
         halves = [tuple(range(FOLDS // 2)), tuple(range(FOLDS // 2, FOLDS))]
-        for folds in halves if name == "network" else single:
+        rounds = halves if name == "network" else single
+        for turn, folds in enumerate(rounds):
+            if told is not None:
+                told(turn / len(rounds))
             method = self.learn(name, folds)
+            if seen is not None:
+                seen(method, folds)
             groups = (
                 (held.good, self.looked, self.fold),
                 (held.fake, self.trials, self.fold[self.trial_of]),
@@ -218,6 +237,31 @@ def top_means(maps: np.ndarray, k: int) -> np.ndarray:
         return np.zeros(0, np.float32)
     flat = maps.reshape(len(maps), -1)
     return np.partition(flat, flat.shape[1] - k, axis=1)[:, -k:].mean(axis=1)
+
+
+def windows(shape: Sequence[int]) -> List[int]:
+    """Over how many places a map is spread, for the places of a picture along its sides.
+
+    A defect is a place, a patch or a region: the map is the mean of all three views of it.
+    """
+    side = min(shape)
+    return [max(int(share * side) // 2 * 2 + 1, 3) for share in SPREAD]
+
+
+def spread(maps: np.ndarray) -> np.ndarray:
+    """`(n, gh, gw)` raw maps, each the mean of itself over several windows; LOW stays LOW."""
+    cv2 = load_cv2()
+
+    def mean(values: np.ndarray, n: int) -> np.ndarray:
+        return cv2.blur(values, (n, n), borderType=cv2.BORDER_CONSTANT)
+
+    found = np.full_like(maps, LOW)
+    for out, one in zip(found, maps):
+        valid = one > LOW
+        inside, share = np.where(valid, one, 0), valid.astype(np.float32)
+        views = [mean(inside, n) / np.maximum(mean(share, n), 1e-3) for n in windows(one.shape)]
+        out[valid] = np.mean(views, axis=0)[valid]
+    return found
 
 
 class Outcome(NamedTuple):

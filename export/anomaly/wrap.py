@@ -16,9 +16,10 @@ from ..complete import fix_shapes
 from ..opset import to_opset
 from .calibrate import auroc, check_false_reject, threshold
 from .features import Features
-from .learn import Learnt, card_of, checked
+from .learn import Learnt
 from .methods import Looked, Statistics
 from .parts import LEAST, Picture, check_alike, hash_of, placed, read_parts
+from .settle import card_of, checked
 from .tape import Ref, Tape, session_of
 
 FOLDS = 4

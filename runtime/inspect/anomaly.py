@@ -64,6 +64,8 @@ class Anomaly:
     def __call__(self, image: np.ndarray) -> Tuple[float, np.ndarray]:
         """Score and map of a picture; in both 1.0 is the threshold and 0 a usual good part.
 
+        Where the score is at the threshold or above, so is the worst place of the map.
+
         Args:
             image: `(h, w, 3)` uint8 BGR, or `(h, w)` uint8.
 
@@ -89,7 +91,15 @@ class Anomaly:
             raise ModelError(
                 f"{self._where} answers with what is no number", got=f"a score of {score}"
             )
-        return score, self._spread(np.asarray(heat, np.float32), transform)
+        spread = self._spread(np.asarray(heat, np.float32), transform)
+        worst = float(spread.max())
+        if score >= 1.0 > worst:
+            # A part that is refused has a place to look at: the worst one, however wide it is.
+            if worst > 0:
+                spread *= score / worst
+            else:
+                spread.flat[int(spread.argmax())] = score
+        return score, spread
 
     def _spread(self, heat: np.ndarray, transform: Transform) -> np.ndarray:
         """The map in pixels of the picture."""

@@ -17,7 +17,9 @@ LOG_FIRST_S = 5.0
 """That frames are dropped is logged this often, and not before: a start takes a moment."""
 
 WORTH_TELLING = 0.01
-"""Share of a camera's frames from which on the summary warns that they were dropped."""
+FEW = 10
+"""Share of a camera's frames, and how many, from which on the summary warns that they were
+dropped."""
 
 GAP_S = 3.0
 """So long without a picture is a gap, which is told; where pictures are rare, four of their
@@ -165,18 +167,20 @@ class LoopCamera:
     def tell_drops(self, monotonic: float, last: bool = False) -> None:
         """Log now and then that frames are dropped; at the end the summary says so."""
         stats, (told_at, dropped, frames) = self.stats, self._told
-        new, seen = stats.dropped - dropped, stats.frames - frames
+        # What came while the run was being started was not the device's fault.
+        busy = stats.dropped - int(getattr(self.source, "early", 0))
+        new, seen = busy - dropped, stats.frames - frames
         if last:
-            share = stats.dropped / max(stats.dropped + stats.frames, 1)
-            if share >= WORTH_TELLING:
+            share = busy / max(busy + stats.frames, 1)
+            if share >= WORTH_TELLING and busy >= FEW:
                 stats.warnings.append(
-                    f"{self.name}: {stats.dropped} frames ({100 * share:.0f} %) were dropped, as "
+                    f"{self.name}: {busy} frames ({100 * share:.0f} %) were dropped, as "
                     "the device did not keep up. A lower `fps` spares it, a `priority` shares it "
                     "out."
                 )
         elif new > 0 and monotonic - told_at >= LOG_EVERY_S:
-            self._told = (monotonic, stats.dropped, stats.frames)
-            if new >= WORTH_TELLING * (new + seen):
+            self._told = (monotonic, busy, stats.frames)
+            if new >= max(WORTH_TELLING * (new + seen), FEW):
                 LOG.warning(
                     "%s: the device does not keep up: %d of %d frames were dropped",
                     *(self.name, new, new + seen),

@@ -84,6 +84,7 @@ class LiveSource(Source):
 
     Attributes:
         dropped: Pictures that came faster than they were taken.
+        early: Those of them that came before the first was taken.
         reconnects: How often pictures came back after they had stopped.
         restarts: How often the capture process had to be replaced.
         tries: Tries to connect that failed, in all.
@@ -110,6 +111,7 @@ class LiveSource(Source):
         self.uri, self.camera, self.warnings = mask(uri), camera, []
         self.fps = None
         self.dropped = self.reconnects = self.restarts = self.tries = 0
+        self.early = 0
         self._chosen: Optional[Callable[[float], bool]] = None
         self.absences: Deque[Absence] = deque(maxlen=50)
         # The capture gives up by itself, which tells why, before it is taken to hang.
@@ -183,6 +185,15 @@ class LiveSource(Source):
     def __iter__(self) -> Iterator[Frame]:
         if self._size is None:
             self._settle()
+        self._pump(0.0)
+        if self._told:
+            # What came before anybody asked: the newest of it is what there is to see.
+            newest = self._told.pop()
+            self._told.clear()
+            self._told.append(newest)
+            self.early = self._base + newest[0] - self._index
+            self.dropped += self.early
+            self._index += self.early
         while True:
             self._pump(0.2)
             while self._told:

@@ -343,7 +343,7 @@ def why_gone(host: str, code: Optional[int], said: str) -> EdgelaneError:
         return EdgelaneError(
             f"{host} does not let you in",
             got=last,
-            remedy=f"bring your key there with ssh-copy-id {host}",
+            remedy=f"bring your key there with ssh-copy-id {host}, or unlock it with ssh-add",
         )
     if "password is required" in low or "a terminal is required" in low:
         return Refused(f"{host} asks for the password of sudo", got=last)

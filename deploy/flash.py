@@ -37,6 +37,7 @@ from .preflight import (
     check_bundle,
     check_space,
     check_values,
+    foretell,
     read_facts,
     whom_to_trust,
 )
@@ -44,6 +45,8 @@ from .preflight import (
 PathLike = Union[str, "os.PathLike[str]"]
 Tell = Callable[[str, float, Optional[float]], None]
 """Is told what is done, how much of it is, and of how much."""
+
+_PATIENCE_S, _POLL_S = 1800.0, 1.0  # engines of large models take that long on a Nano
 
 INSTALLED, UNCHANGED, PLANNED = "installed", "unchanged", "planned"
 
@@ -144,6 +147,7 @@ def flash(
                 if not left:
                     raise
                 tell("the connection was cut; going on", 0, None)
+                work.again = True
                 time.sleep(2.0)
     return flashed._replace(seconds=time.monotonic() - begun, sent=work.sent)
 
@@ -191,6 +195,8 @@ class _Work:
         self.values, self.options = values, options
         self.dry_run, self.tell = dry_run, tell
         self.sent = 0
+        self.again = False
+        self.before: Optional[Flashed] = None
 
     def once(
         self, file: BinaryIO, bundle: PathLike, signature: Optional[PathLike], text: str
@@ -247,7 +253,12 @@ class _Work:
         result = Flashed(
             self.host, UNCHANGED, release, facts.release, facts.title, size, 0, 0.0, steps, [], {}
         )
+        if self.again:
+            # What was begun before the cut has gone on without us.
+            facts = self._quiet(far, facts)
         if facts.release == release and far.work("check", release=release)["whole"]:
+            if self.before is not None and self.before.before != release:
+                return self.before._replace(state=INSTALLED)
             return self._values_alone(far, result)
         warnings = check_bundle(
             facts,
@@ -282,6 +293,7 @@ class _Work:
             steps.append(f"unpack {len(wheels)} wheels, to install with them")
         steps.append(f"install {release} with {' '.join(python.command)}")
         steps.append(f"switch to it{f' from {facts.release}' if facts.release else ''}")
+        steps += foretell(facts, release, self.options)
         result = result._replace(warnings=warnings)
         if self.dry_run:
             if not facts.told["writable"]:
@@ -302,10 +314,21 @@ class _Work:
             numbers = [str(n) for n, f in enumerate(made.files) if f.path in wheels]
             answer = far.work("bootstrap", command=python.interpreter, wheels=numbers, mark=mark)
             command = answer["command"]
+        self.before = result
         told = self._install(far, command, path)
         far.ask("sweep")
         state = UNCHANGED if told.get("unchanged") else INSTALLED
         return result._replace(state=state, before=told.get("before"), installed=told)
+
+    def _quiet(self, far: Far, facts: Facts) -> Facts:
+        """Wait until nobody is at work on the device."""
+        for _ in range(int(_PATIENCE_S / _POLL_S)):
+            if not facts.told["busy"]:
+                break
+            self.tell(f"waiting for the installation on {self.host}", 0, None)
+            time.sleep(_POLL_S)
+            facts = read_facts(self.host, far.ask("facts"))
+        return facts
 
     def _values_alone(self, far: Far, result: Flashed) -> Flashed:
         """The release runs already; what is set beside it may have changed."""

@@ -5,7 +5,7 @@ import re
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from ..core import EdgelaneError, ReleaseError, StorageError, UsageError, find_device
 from ..runtime.jetson import Machine, detect
@@ -177,6 +177,42 @@ def check_space(facts: Facts, made: Manifest, size: int, there: int, bootstrap: 
             expected=f"{needed / 1e6:.0f} MB",
             remedy="free some space there: edgelane rollback --list shows old releases",
         )
+
+
+def foretell(facts: Facts, release: str, options: Sequence[str]) -> List[str]:
+    """What an installation does beside the switch, as sentences.
+
+    Args:
+        facts: The device.
+        release: Id of the release to be.
+        options: Those of `edgelane install`.
+    """
+    steps = []
+    if facts.tensorrt is not None and "--no-engine" not in options:
+        steps.append("build the engines that are not there yet")
+    steps.append("replay the golden clip")
+    if facts.told["systemd"]:
+        if "--no-cameras" not in options:
+            steps.append("look at the cameras")
+        told = [options[i + 1] for i, name in enumerate(options) if name == "--probation"]
+        if told[-1:] != ["0"]:
+            steps.append(
+                f"watch it for {told[-1] if told else '10m'}, and go back if it does worse"
+            )
+    return [*steps, *(f"remove {name}" for name in leaving(facts.told, release))]
+
+
+def leaving(told: Dict[str, Any], release: str, keep: int = 3) -> List[str]:
+    """The old releases that an installation removes, as `releases.prune` does it."""
+    others = [name for name in told["complete"] if name != release]
+    known = [name for name in told["order"] if name in others]
+    found = [*(name for name in others if name not in known), *known, release]
+    held = {release}
+    held.update(next(([n] for n in reversed(found[:-1]) if n in told["good"]), []))
+    for name in reversed(found):
+        if len(held) < keep:
+            held.add(name)
+    return [name for name in found if name not in held]
 
 
 class Python(NamedTuple):

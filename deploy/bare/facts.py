@@ -66,6 +66,10 @@ def facts(root: str) -> Dict[str, Any]:
             "version"
         ),
         "probation": state.get("probation"),
+        "order": state.get("order", []),
+        "good": state.get("good", []),
+        "complete": at.complete(),
+        "systemd": root == "/" and os.path.isdir("/run/systemd/system"),
         "trust": _trust(at.trust),
         "busy": at.busy(),
         "incoming": dict(_sizes(at.incoming)),
@@ -113,6 +117,11 @@ class Places:
             return os.path.basename(os.readlink(self.link))
         except OSError:
             return None
+
+    def complete(self) -> List[str]:
+        """Ids of the releases that are there and complete."""
+        found = glob.glob(os.path.join(self.releases, "*/.complete"))
+        return sorted(os.path.basename(os.path.dirname(path)) for path in found)
 
     def busy(self) -> Optional[str]:
         """Who is at work on this device, or None."""

@@ -9,6 +9,7 @@ import os
 import re
 import stat
 import zipfile
+import zlib
 from typing import Any, Dict, Iterable, List, Optional, Tuple
 
 MOST = 60000
@@ -17,6 +18,7 @@ LARGEST = 1 << 33
 _NAME = re.compile(r"([^-]+)-([^-]+)(?:-(\d[^-]*))?-([^-]+)-([^-]+)-([^-]+)\.whl\Z")
 _ABI3 = re.compile(r"cp3(\d+)\Z")
 _MANYLINUX = re.compile(r"manylinux_(\d+)_(\d+)_(\w+)\Z")
+_DAMAGED = (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error)
 _OLD = {"manylinux1": (2, 5), "manylinux2010": (2, 12), "manylinux2014": (2, 17)}
 
 
@@ -132,7 +134,7 @@ def unpack(source: Any, site: str, scripts: Optional[str] = None) -> int:
                 mode = 0o755 if (entry.external_attr >> 16) & 0o111 else 0o644
                 with archive.open(entry) as content:
                     written += _write(place, content, mode, entry.file_size)
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, ValueError, RuntimeError) as error:
+    except (*_DAMAGED, EOFError, ValueError, KeyError, RuntimeError) as error:
         raise WheelError(f"is no wheel: {error}") from None
     return written
 

@@ -1,9 +1,11 @@
 """What runs on a bare device: wheels without pip, bundles put together again, old Pythons."""
 
 import ast
+import contextlib
 import io
 import json
 import os
+import random
 import stat
 import subprocess
 import zipfile
@@ -61,11 +63,11 @@ def test_of_each_project_the_best_is_taken():
 
 def wheel(entries, **attributes) -> io.BytesIO:
     made = io.BytesIO()
-    with zipfile.ZipFile(made, "w") as archive:
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in entries.items():
             info = zipfile.ZipInfo(name)
             info.external_attr = attributes.get(name, stat.S_IFREG | 0o644) << 16
-            archive.writestr(info, content)
+            archive.writestr(info, content, zipfile.ZIP_DEFLATED)
     made.seek(0)
     return made
 
@@ -106,6 +108,13 @@ def test_what_is_no_wheel_is_told(tmp_path):
     for data in (b"", b"PK\x03\x04" + bytes(100), wheel({"a": "x" * 500}).getvalue()[:-40]):
         with pytest.raises(WheelError, match="is no wheel"):
             unpack(io.BytesIO(data), str(tmp_path))
+    chance, good = random.Random(3), wheel({"a": "x" * 500, "b": "y" * 500}).getvalue()
+    for _ in range(300):
+        data = bytearray(good)
+        data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
+        with contextlib.suppress(WheelError, OSError):
+            unpack(io.BytesIO(bytes(data)), str(tmp_path / "site"))
+    assert not [p for p in tmp_path.iterdir() if p.name not in ("site", "a")]
     # A link that stands where a file belongs is not written through.
     (tmp_path / "target").write_text("mine")
     (tmp_path / "lib.py").symlink_to(tmp_path / "target")
@@ -284,6 +293,7 @@ def test_it_is_python_3_6_without_anything_else(module):
 STANDARD = {
     "contextlib", "errno", "fcntl", "getpass", "glob", "hashlib", "json", "os", "pathlib",
     "platform", "re", "shutil", "signal", "stat", "subprocess", "sys", "time", "typing", "zipfile",
+    "zlib",
 }  # fmt: skip
 
 

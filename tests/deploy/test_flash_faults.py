@@ -250,6 +250,20 @@ def test_it_goes_on_by_itself(shop, send, server):
     assert done.state == "installed" and running(send.root).id == done.release
 
 
+def test_an_installation_goes_on_without_the_desk(shop, send, server):
+    cut = []
+
+    def tell(what, at, of):
+        if what.startswith("installing") and not cut:
+            cut.append(None)
+            threading.Timer(0.3, kill, [os.getpid(), ["ssh"]]).start()
+
+    send(shop.bundle(1))
+    done = send(shop.bundle(2), tell=tell, retries=1)
+    assert done.state == "installed" and done.before.startswith("shop-1-")
+    assert running(send.root).id == done.release
+
+
 @pytest.mark.parametrize("at", [100, 700_000])
 def test_what_a_power_cut_left_torn_is_sent_again(shop, send, server, at):
     bundle = shop.bundle(1, variants=[save_heavy(shop.folder / "heavy.onnx", 2_000_000)])

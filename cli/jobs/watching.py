@@ -108,23 +108,21 @@ def watch(
         "pipeline": config.pipeline,
         "model": str(facts.get("model", "")),
     }
-    sinks: List[Sink] = []
+    told: List[Any] = []
     parts: Dict[str, Any] = {}
     alert = None
     if service.webhooks:
         from ...runtime.webhooks.webhooks import Webhooks
 
-        hooks = stack.enter_context(Webhooks(service.webhooks, folder))
-        sinks.append(hooks)
+        hooks = Webhooks(service.webhooks, folder)
+        told.append(hooks)
         parts["webhooks"], alert = hooks.told, hooks.alert
     if service.clips is not None:
         from ...runtime.clips.clips import Clips
 
         live = [name for name, source in sources.items() if source.live]
-        clips = stack.enter_context(
-            Clips(service.clips, folder, list(sources), classes, live, stop)
-        )
-        sinks.append(clips)
+        clips = Clips(service.clips, folder, list(sources), classes, live, stop)
+        told.append(clips)
         parts["clips"] = clips.told
     monitor = Monitor(
         stats,
@@ -141,5 +139,6 @@ def watch(
     )
     recordings = [name for name, source in sources.items() if not source.live]
     monitor.tally.begin(journal, recordings)
+    # The monitor ends last, so that it tells what became of the others.
     stack.enter_context(monitor)
-    return [monitor.tally, *sinks]
+    return [monitor.tally, *(stack.enter_context(each) for each in told)]

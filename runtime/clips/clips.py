@@ -93,6 +93,7 @@ class Clips:
         self._heard: Dict[str, float] = {}
         self.written = self.failed = self.skipped = 0
         self._trouble = ""
+        self._told: Optional[Dict[str, Any]] = None
         self._thread = threading.Thread(target=self._work, name="clips", daemon=True)
 
     def __call__(self, step: Any) -> None:
@@ -149,12 +150,16 @@ class Clips:
         self._deadline = time.monotonic() + (STOP_S if asked else END_S)
         self._closing.set()
         self._thread.join(self._deadline + 0.5 - time.monotonic())
+        self._told = self.told()[0]
         if not self._thread.is_alive():
             self._library.close()
 
     def told(self) -> Tuple[Dict[str, Any], List[str]]:
         """`kept`, `bytes`, `written`, `failed` and `skipped_frames`; and a sentence where clips
         cannot be written."""
+        trouble = [f"clips are not written: {self._trouble}"] if self._trouble else []
+        if self._told is not None:
+            return self._told, trouble
         kept, size = 0, 0
         with contextlib.suppress(sqlite3.Error):
             kept, size = self._library.tallies()
@@ -165,7 +170,7 @@ class Clips:
             "failed": self.failed,
             "skipped_frames": self.skipped,
         }
-        return told, [f"clips are not written: {self._trouble}"] if self._trouble else []
+        return told, trouble
 
     def _work(self) -> None:
         while True:

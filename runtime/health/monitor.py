@@ -255,7 +255,8 @@ class Monitor:
         if asked and not self._stopping:
             self._stopping = True
             self._notifier.tell("STOPPING=1")
-        if self._notifier.watchdog_s and turns != self._fed:
+        ending = self._stats.ended != "running"  # the last clips are written, which takes a while
+        if self._notifier.watchdog_s and (turns != self._fed or ending):
             self._fed = turns
             self._notifier.tell("WATCHDOG=1")
 

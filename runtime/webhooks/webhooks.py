@@ -61,6 +61,7 @@ class Webhooks:
         self._guard = threading.Lock()
         self._feeder = threading.Thread(target=self._feed_on, name="webhooks", daemon=True)
         self._journal: Optional[Journal] = None
+        self._told: Optional[Tuple[Dict[str, Any], List[str]]] = None
 
     def __call__(self, step: Any) -> None:
         if not self._news.is_set() and any(
@@ -105,6 +106,7 @@ class Webhooks:
                 if left:
                     later = "" if ended else "; they are when the run goes on"
                     LOG.warning("webhook %s: %d events are not delivered%s", key, left, later)
+        self._told = self.told()
         if self._journal is not None:
             self._journal.close()
         self._outbox.close()
@@ -112,6 +114,8 @@ class Webhooks:
     def told(self) -> Tuple[Dict[str, Any], List[str]]:
         """By webhook `queued`, `delivered`, `failed_tries`, `dropped` and, where it fails,
         `error`; and sentences about those that fail for long."""
+        if self._told is not None:
+            return self._told
         told: Dict[str, Any] = {}
         notes = []
         now = time.monotonic()

@@ -169,7 +169,7 @@ class Station:
         if found is None or not self.rejects.room:
             return
         name = f"{payload['serial']}-{payload['verdict']}.jpg"
-        self.rejects.keep(name, reject_picture(*found, payload))
+        self.rejects.keep(name, reject_picture(found[0], found[1], payload))
 
     def _shifts(self) -> None:
         """Run the challenge set when a shift begins; its judging leaves the run alone."""

@@ -59,7 +59,7 @@ def refuse_strangers(parts: Sequence[Sample], outlined: bool) -> None:
     for name, values, least, unit in columns:
         centre = float(np.median(values))
         spread = max(1.4826 * float(np.median(np.abs(values - centre))), least)
-        for k in np.flatnonzero(np.abs(values - centre) > FAR * spread):
+        for k in np.flatnonzero(np.abs(values - centre) > FAR * spread).tolist():
             shown = (values[k], centre) if name != "focus" else (values[k] - centre, 0.0)
             told = f"{name} {shown[0]:.3g}{unit} where others have {shown[1]:.3g}{unit}"
             if name == "focus":

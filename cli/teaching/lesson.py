@@ -8,6 +8,7 @@ import numpy as np
 
 from ...core import DataError, EdgelaneError, UsageError
 from ...pipelines.quality.threshold import Threshold, wanted_parts
+from ...runtime.inspect.judging import DOUBT
 from ...runtime.inspect.recipe import AnomalyCheck, GoldenCheck, LoadedRecipe, load_recipe
 from .checks import (
     Learnt,
@@ -242,8 +243,10 @@ def _learn(
         if one.name == "golden":
             names = new.write_pictures("golden", one.pictures)
             base = asked.golden or GoldenCheck()
+            # What good parts rarely reach is doubtful, and only what lies beyond it fails.
             checks["golden"] = {
-                "pictures": names, "high": base.high or round(one.threshold.value, 3),
+                "pictures": names,
+                "high": base.high or round(one.threshold.value / DOUBT, 3),
                 "slack": one.facts["slack"], "spread": one.facts["spread"],
             }  # fmt: skip
             if base.tolerance != GoldenCheck().tolerance:

@@ -10,7 +10,7 @@ from ...core import DataError, UsageError
 from ...core.verdict import Verdict
 from ...pipelines.inspection import Inspection
 from ...runtime.config import resolve_path
-from ...runtime.inspect.finding import Look, find_parts, in_light, turned_like
+from ...runtime.inspect.finding import Look, find_parts, in_light, stands_out, turned_like
 from ...runtime.inspect.golden import sharpness
 from ...runtime.inspect.inspector import Findings
 from ...runtime.inspect.judging import Judged, part_colour, picture_light, whole_look
@@ -19,6 +19,7 @@ from ...runtime.inspect.recipe import LoadedRecipe
 from ...runtime.sources.base import load_cv2
 
 MOST_SHOWN = 5
+RIM = 0.01  # of the picture
 Tell = Callable[[float, str], None]
 
 
@@ -140,7 +141,8 @@ def _from_source(recipe: LoadedRecipe, uri: str, tell: Tell) -> List[Sample]:
                 image, looks = recent[index]
                 box = np.array(event.payload["box"])
                 for look in looks:
-                    if not look.cut and np.abs(look.xyxy - box).max() < 1 or len(looks) == 1:
+                    same = len(looks) == 1 or np.abs(look.xyxy - box).max() < 1
+                    if same and not look.cut and not _at_rim(look, image):
                         name = f"frame {index}"
                         found.append(_sample(recipe, name, look, image))
                         break
@@ -160,6 +162,15 @@ def _from_source(recipe: LoadedRecipe, uri: str, tell: Tell) -> List[Sample]:
                 tell(min((last + 1) / source.frames, 1.0), f"{len(found)} parts")
         keep(pipeline.finish())
     return found
+
+
+def _at_rim(look: Look, image: np.ndarray) -> bool:
+    """Whether a part is so close to the border that it may be hidden by it."""
+    if look.image.shape == image.shape:
+        return False
+    size = np.array([image.shape[1], image.shape[0]])
+    rim = RIM * size.max()
+    return bool((look.xyxy[:2] < rim).any() or (look.xyxy[2:] > size - rim).any())
 
 
 def _seen(frame: Any, findings: Findings) -> Any:
@@ -184,11 +195,34 @@ def _sample(
 ) -> Sample:
     cv2 = load_cv2()
     grey = cv2.cvtColor(look.image, cv2.COLOR_BGR2GRAY)
-    wanted = recipe.settings.checks.gauges is not None
+    picture = None
+    if recipe.settings.checks.gauges is not None:
+        picture = _alone(image, look) if recipe.settings.by == "arrival" else image
     return Sample(
-        name, look, image if wanted else None, (image.shape[1], image.shape[0]),
-        picture_light(image), sharpness(cv2, grey), part_colour(look), path,
+        name, look, picture, (image.shape[1], image.shape[0]), picture_light(image),
+        sharpness(cv2, grey), part_colour(look), path,
     )  # fmt: skip
+
+
+def _alone(image: np.ndarray, look: Look) -> np.ndarray:
+    """The picture with nothing but one part on its ground: gauges learn from one at a time."""
+    cv2 = load_cv2()
+    size = (image.shape[1], image.shape[0])
+    away, small, factor = stands_out(image)
+    x1, y1, x2, y2 = (int(round(float(v))) for v in look.xyxy)
+    more = max(x2 - x1, y2 - y1) // 6
+    wide = int(round(6 * factor)) + max(x2 - x1, y2 - y1) // 12
+    others = cv2.resize((away > 0.5).astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+    others[max(y1 - more, 0) : y2 + more, max(x1 - more, 0) : x2 + more] = 0
+    others = cv2.dilate(others, np.ones((wide, wide), np.uint8)) > 0
+    others[max(y1 - more, 0) : y2 + more, max(x1 - more, 0) : x2 + more] = False
+    ground = cv2.resize(small, size)
+    # As rough as the ground is, or what is smooth would stand out.
+    rest = (image - ground)[~others]
+    rough = 1.4826 * np.median(np.abs(rest - np.median(rest, axis=0)), axis=0)
+    grain = np.random.RandomState(0).normal(0, 1, ground.shape) * rough
+    painted = np.clip(np.rint(ground + grain), 0, 255).astype(np.uint8)
+    return np.where(others[..., None], painted, image)
 
 
 def upright_size(parts: List[Sample]) -> Tuple[int, int]:

@@ -105,6 +105,12 @@ class NewVersion:
             self.name(name): hashlib.sha256((self.folder / name).read_bytes()).hexdigest()
             for name in names
         }
+        camera = (checks.get("gauges") or {}).get("camera")
+        model = (checks.get("classifier") or {}).get("model")
+        for name in (camera, model):
+            if name is not None:
+                content = self.loaded.path(str(name)).read_bytes()
+                at["artefacts"][str(name)] = hashlib.sha256(content).hexdigest()
         for name, digest in (self.loaded.settings.artefacts or {}).items():
             # What the recipe was given and not taught stays its own.
             if not name.startswith(base_name(self.source.stem) + ".v"):

@@ -2,9 +2,10 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any, Dict, Sequence, Tuple
+from typing import Any, Dict, Tuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import nctdtr, ndtr, stdtrit
 
 from ...core import DataError, UsageError
@@ -57,7 +58,7 @@ def wanted_parts(rate: float, confidence: float = 0.95) -> int:
 
 
 def upper_threshold(
-    scores: Sequence[float],
+    scores: ArrayLike,
     rate: float = 0.01,
     *,
     least: float = 0.0,

@@ -16,6 +16,7 @@ from .pictures import read_picture
 from .recipe import GoldenCheck, LoadedRecipe
 
 TWO_PARTS = 1.6  # times the most that one part covers: more than one part, or one upon another
+DOUBT = 0.8  # of the largest difference that may be: from there on a part is unsure
 CLIPPED = 0.2  # share of a part that may be black or white beyond what good parts show
 
 
@@ -67,6 +68,7 @@ def golden_settings(check: GoldenCheck, area: Optional[float] = None) -> GoldenS
     usual = GoldenSettings()
     return GoldenSettings(
         area=area or usual.area,
+        doubt=DOUBT,
         slack=usual.slack if check.slack is None else check.slack,
         spread=usual.spread if check.spread is None else check.spread,
         least_tolerance=check.tolerance,
@@ -119,14 +121,14 @@ class Judge:
             self._closing.append(self.anomaly)
         self.gauging: Any = None
         if self.checks.gauges is not None:
-            from .measuring import open_gauging
+            from .measuring import Measuring
 
-            self.gauging = open_gauging(self.checks.gauges, recipe)
+            self.gauging = Measuring(self.checks.gauges, recipe)
         self.classifier: Any = None
         if self.checks.classifier is not None:
-            from .classifying import open_classifier
+            from .classifying import Classifying
 
-            self.classifier = open_classifier(self.checks.classifier, recipe, threads)
+            self.classifier = Classifying(self.checks.classifier, recipe, threads)
             self._closing.append(self.classifier)
 
     def close(self) -> None:

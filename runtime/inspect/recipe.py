@@ -469,6 +469,11 @@ def load_recipe(recipe: Union[str, Path, Mapping[str, Any], Config]) -> LoadedRe
         )
     (camera,) = config.cameras.values()
     settings = decode(Recipe, camera.settings, camera.path, TOP_KEYS if not camera.path else ())
+    if settings.checks.gauges is not None:
+        from .gauge_settings import read_settings
+
+        at = f"{camera.path}.checks.gauges" if camera.path else "checks.gauges"
+        read_settings({k: v for k, v in settings.checks.gauges.items() if k != "camera"}, at)
     for name, digest in settings.artefacts.items():
         path = Path(name) if Path(name).is_absolute() else config.folder / name
         try:

@@ -45,6 +45,16 @@ def ran(desk):
     return out
 
 
+def alone(scene, index, box):
+    """The picture with one part in it, as at a fixture."""
+    picture = scene.render(index)[0].image.copy()
+    x1, y1, x2, y2 = np.rint(box).astype(int) + (-14, -14, 20, 20)
+    part = picture[max(y1, 0) : y2, max(x1, 0) : x2].copy()
+    picture[:] = np.median(picture.reshape(-1, 3), axis=0)
+    picture[max(y1, 0) : y2, max(x1, 0) : x2] = part
+    return picture
+
+
 def test_teaching_writes_the_next_version_and_leaves_the_recipe_alone(desk, capsys):
     assert (desk / "bracket.yaml").read_text() == RECIPE
     text = (desk / "bracket.v1.yaml").read_text()
@@ -102,27 +112,11 @@ def test_the_same_recipe_judges_pictures_one_by_one(desk, tmp_path, capsys):
     wanted = {}
     for index in range(250, 800, 3):
         truth = scene.truth(index)
-        inside = truth.visibility > 0
-        if inside.sum() == 1 and truth.visibility[inside][0] == 1:
-            picture = scene.render(index)[0].image
-        elif (truth.visibility == 1).any():
-            # Others are painted over, as a fixture that shows one part would.
-            k = int(np.argmin(np.abs(truth.xyxy[:, [0, 2]].mean(axis=1) - 320)))
-            if truth.visibility[k] < 1:
-                continue
-            picture = scene.render(index)[0].image.copy()
-            ground = np.median(picture.reshape(-1, 3), axis=0)
-            for j in np.flatnonzero(np.arange(len(truth)) != k):
-                x1, y1, x2, y2 = np.rint(truth.xyxy[j]).astype(int) + (-14, -14, 20, 20)
-                picture[max(y1, 0) : y2, max(x1, 0) : x2] = ground
-            inside = np.arange(len(truth)) == k
-        else:
-            continue
-        part = int(truth.track_id[inside][0])
-        if part in wanted:
-            continue
-        wanted[part] = truth.defect[int(np.flatnonzero(inside)[0])]
-        cv2.imwrite(str(tmp_path / f"{part:03d}.png"), picture)
+        k = int(np.argmin(np.abs(truth.xyxy[:, [0, 2]].mean(axis=1) - 320)))
+        part = int(truth.track_id[k])
+        if truth.visibility[k] == 1 and part not in wanted:
+            wanted[part] = truth.defect[k]
+            cv2.imwrite(str(tmp_path / f"{part:03d}.png"), alone(scene, index, truth.xyxy[k]))
         if len(wanted) == 12:
             break
     recipe = str(desk / "bracket.v1.yaml")
@@ -132,7 +126,8 @@ def test_the_same_recipe_judges_pictures_one_by_one(desk, tmp_path, capsys):
     assert len(lines) == 12 and {"image", "verdict", "score", "defects", "reasons"} == set(lines[0])
     for line in lines:
         good = wanted[int(line["image"][-7:-4])] == "none"
-        assert (line["verdict"] == "pass") == good, line
+        assert line["verdict"] in (("pass", "unsure") if good else ("fail", "unsure")), line
+    assert sum(line["verdict"] == "unsure" for line in lines) <= 2
     assert len(list((tmp_path / "out").iterdir())) == 12
 
 
@@ -171,11 +166,7 @@ def test_a_challenge_set_is_judged_and_a_blind_one_is_an_alarm(desk, ran, tmp_pa
         good = event.payload["verdict"] == "pass"
         if event.payload["verdict"] == "unsure" or kept[good] == 2 or event.payload["part"] < 25:
             continue
-        picture = scene.render(event.payload["frame"])[0].image.copy()
-        x1, y1, x2, y2 = np.rint(event.payload["box"]).astype(int) + (-14, -14, 20, 20)
-        part = picture[max(y1, 0) : y2, max(x1, 0) : x2].copy()
-        picture[:] = np.median(picture.reshape(-1, 3), axis=0)
-        picture[max(y1, 0) : y2, max(x1, 0) : x2] = part
+        picture = alone(scene, event.payload["frame"], event.payload["box"])
         cv2.imwrite(str(places[good] / f"{event.payload['serial']}.png"), picture)
         kept[good] += 1
     text = (desk / "bracket.v1.yaml").read_text()

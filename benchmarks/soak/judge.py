@@ -115,24 +115,32 @@ def _slope(points: Sequence[Tuple[float, float]]) -> float:
 
 
 class Spell(NamedTuple):
-    """A time without pictures of one camera, by the run's own time at its end."""
+    """A time without pictures of one camera.
 
-    start: float
-    end: float
+    Attributes:
+        seconds: From one picture to the next, by when they were captured or when they were
+            processed, whichever is shorter: where the device does not keep up, a picture waits.
+        timestamp: Of the picture that ended it, as the run tells it.
+        edge: Whether the run was started anew meanwhile.
+    """
+
+    seconds: float
     timestamp: float
     edge: bool
 
 
 def spells(lives: Sequence[Life], camera: str, least: float) -> List[Spell]:
-    """Times without pictures longer than `least` seconds; `edge`: across a restart."""
+    """Times without pictures longer than `least` seconds."""
     found: List[Spell] = []
     last: Optional[Seen] = None
     for life in lives:
         first = True
         for seen in life.steps[camera]:
-            if last is not None and seen.moment - seen.late - last.moment + last.late > least:
-                captured = seen.moment - seen.late
-                found.append(Spell(last.moment - last.late, captured, seen.timestamp, first))
+            if last is not None:
+                processed = seen.moment - last.moment
+                seconds = min(processed, processed - seen.late + last.late)
+                if seconds > least:
+                    found.append(Spell(seconds, seen.timestamp, first))
             last, first = seen, False
     return found
 
@@ -152,9 +160,9 @@ def gaps_told(lives: Sequence[Life], audit: Audit, cameras: Iterable[str]) -> Li
                 count += 1
                 # What was seen between the last snapshot and a kill counts as missing too.
                 slack = 1.5 if spell.edge else 0.0
-                off = abs(payload["to"] - payload["from"] - (spell.end - spell.start))
+                off = abs(payload["to"] - payload["from"] - spell.seconds)
                 worst = max(worst, off - slack)
-            elif spell.end - spell.start > GAP_S:
+            elif spell.seconds > GAP_S:
                 untold += 1
         # A frame of the last moment before a kill was processed, and we were not told of it.
         invented += sum(stamp in stamps and stamp not in known for stamp in by_end)
@@ -179,7 +187,7 @@ def latency(lives: Sequence[Life], windows: Sequence[Window]) -> List[Check]:
                         break
     both = [c for c in beside if c in calm and min(len(beside[c]), len(calm[c])) >= 100]
     if not both:
-        note = "too few pictures beside a fault: it takes two cameras, and a while"
+        note = "too few pictures beside a fault"
         return [Check("others' p99", None, MOVED, "", True, note)]
     before = _p99([v for c in both for v in calm[c]])
     after = _p99([v for c in both for v in beside[c]])

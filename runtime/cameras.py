@@ -58,7 +58,8 @@ class LoopCamera:
         if stream.fps is not None:
             self.pace = pace_of(stream.fps, self.live, getattr(stream.source, "fps", None))
             self.rare = 1.0 / stream.fps
-        self._told = (-LOG_EVERY_S, 0, 0)  # when drops were logged, and counts until then
+        self._told = (0.0, 0, 0)  # when drops were logged, and counts until then
+        self._start = (0, 0)  # counts of an earlier run
         # Asked for regions and not yet processed; with a snapshot due, these come first.
         self.ahead = 0
         self.hold = False
@@ -95,7 +96,8 @@ class LoopCamera:
                 not_before(reached)
         if self.pace is not None and reached is not None:
             self.pace.reached(reached)
-        self._told = (monotonic - LOG_EVERY_S + LOG_FIRST_S, 0, 0)
+        self._start = (self.stats.dropped, self.stats.frames)
+        self._told = (monotonic - LOG_EVERY_S + LOG_FIRST_S, *self._start)
 
     def lead(self) -> float:
         """Seconds by which the time of frames is ahead of the clock, where the source can tell."""
@@ -171,7 +173,8 @@ class LoopCamera:
         busy = stats.dropped - int(getattr(self.source, "early", 0))
         new, seen = busy - dropped, stats.frames - frames
         if last:
-            share = busy / max(busy + stats.frames, 1)
+            busy -= self._start[0]
+            share = busy / max(busy + stats.frames - self._start[1], 1)
             if share >= WORTH_TELLING and busy >= FEW:
                 stats.warnings.append(
                     f"{self.name}: {busy} frames ({100 * share:.0f} %) were dropped, as "

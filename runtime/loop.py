@@ -243,7 +243,6 @@ class Loop:
             self.cameras[name] = camera
             saved = self.journal.snapshot(name) if self.journal is not None else None
             lead = float(saved.stats.get("lead", 0.0)) if saved is not None else 0.0
-            camera.begin(now, self.clock.time(), saved and saved.timestamp, lead)
             if saved is not None:
                 camera.pipeline.restore(saved.state)
                 stats.last = saved.timestamp
@@ -256,6 +255,7 @@ class Loop:
                     camera.offset = saved.index + 1  # its own numbers begin anew
                 else:
                     source.seek(saved.index + 1)
+            camera.begin(now, self.clock.time(), saved and saved.timestamp, lead)
             if self.journal is not None and not camera.live:
                 # What an earlier end told is told anew at the true end.
                 self.journal.retract(name)

@@ -474,28 +474,3 @@ def test_threads_end_with_the_run(tmp_path):
     before = threading.active_count()
     go(tmp_path, source(30))
     assert threading.active_count() == before
-
-
-def test_a_model_may_tell_more_than_boxes(tmp_path):
-    class Findings:
-        def __init__(self, mean):
-            self.mean, self.detections = mean, Detections.empty()
-
-    class Model:
-        def preprocess(self, image):
-            return image, None
-
-        def infer(self, tensor):
-            return tensor.mean()
-
-        def postprocess(self, outputs, transform):
-            return Findings(outputs)
-
-    told = []
-    run_loop(
-        {"camera": Stream(source(3), Tally)},
-        Model(),
-        None,
-        sinks=[lambda step: step.observation and told.append(step.observation.findings.mean)],
-    )
-    assert told == [frame.image.mean() for frame in source(3)]

@@ -310,3 +310,28 @@ def test_regions_are_a_value():
     """An answer is put beside the question."""
     asked = Regions(np.zeros((2, 4), np.float32), note="whose")
     assert replace(asked, answer=np.ones(2)).note == "whose" and asked.answer is None
+
+
+def test_a_model_may_tell_more_than_boxes():
+    class Findings:
+        def __init__(self, mean):
+            self.mean, self.detections = mean, Detections.empty()
+
+    class Model:
+        def preprocess(self, image):
+            return image, None
+
+        def infer(self, tensor):
+            return tensor.mean()
+
+        def postprocess(self, outputs, transform):
+            return Findings(outputs)
+
+    told = []
+    run_loop(
+        {"camera": Stream(source(3), Asking)},
+        Model(),
+        None,
+        sinks=[lambda step: step.observation and told.append(step.observation.findings.mean)],
+    )
+    assert told == [frame.image.mean() for frame in source(3)]

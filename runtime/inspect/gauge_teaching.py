@@ -242,6 +242,8 @@ def suggest_gauges(
     for number, (x, y, size) in enumerate(shape.holes.tolist(), 1):
         at = [round(x, 3), round(y, 3)]
         gauges[f"hole{number}"] = {"kind": "diameter", "at": at, "nominal": round(size, 3)}
+    for gauge in gauges.values():
+        gauge["doubt"] = 0.0  # limits that are measured in the same way hold whatever a rim does
     measured = _all_measures({**content, "gauges": gauges, "taught": taught}, images, camera)
     suggested: Dict[str, Any] = {}
     for name, gauge in gauges.items():

@@ -23,8 +23,8 @@ LEAST = 0.15  # share of the contrast that a step has at least
 MOST = 1.9  # shares of the contrast that all steps have together at most
 BACK = 5.0  # logarithm of how much less likely a step against the others is
 BLURS = 0.25 * 1.17 ** np.arange(20)  # standard deviations of the blur that are tried, pixels
-CLEAN = 1.8  # times the noise that one step leaves at most where there is but one
-SOFTER = 1.06  # by how much blur differs over a picture
+CLEAN = 2.5  # times the noise that one step leaves at most where there is but one
+SOFTER = 1.1  # by how much blur differs over a picture
 RIM = 1.3  # a rim's steps lie further off the softer its share is from one half
 SHARPEST = 0.4  # share of the blur of one step alone that the true blur is at least
 

@@ -28,6 +28,9 @@ CANDIDATES = ("statistics", "discriminator", "network", "ensemble")
 NETWORK_MINUTES = 10.0
 """Below this a network has learnt too little to be worth trying."""
 
+DOUBTFUL = 0.7
+"""AUROC below which a warning is given."""
+
 Progress = Callable[[float, str], None]
 
 
@@ -146,6 +149,11 @@ def learn(
         f"{len(others.images)} defective parts",
         extra={"anomaly": notes},
     )
+    if best.figure < DOUBTFUL:
+        warnings.append(
+            f"good parts are hardly told from defects: AUROC {best.figure:.2f} on parts that were "
+            "not learnt from; more good parts, or some known defects with masks, may help"
+        )
     model, difference = checked(made.tape, made.score, made.heat, card, parts, others)
     told(1.0, "exported and compared with onnxruntime")
     report = {

@@ -17,6 +17,8 @@ from edgelane.export.anomaly.calibrate import auroc, threshold  # noqa: E402
 from edgelane.export.anomaly.defects import KINDS, make_defect  # noqa: E402
 from edgelane.export.anomaly.features import build_features  # noqa: E402
 from edgelane.export.anomaly.tape import Tape  # noqa: E402
+from edgelane.export.complete import check_target  # noqa: E402
+from edgelane.export.targets import find_target  # noqa: E402
 from edgelane.runtime.inspect.anomaly import boxes_of, lay, load_anomaly  # noqa: E402
 
 
@@ -43,7 +45,7 @@ def spoiled(seed: int) -> tuple:
 
 @pytest.fixture(scope="module")
 def learnt():
-    return learn([part(i) for i in range(20)], size=(96, 96), minutes=0.2, false_reject=0.05)
+    return learn([part(i) for i in range(20)], size=(96, 96), minutes=0.1, false_reject=0.05)
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +91,7 @@ def test_the_file_says_what_it_rests_on_and_holds_its_preprocessing(learnt, mode
     assert model.limits["parity"]["difference"] <= 1e-4
     assert len(model.limits["pictures"]) == 64
     assert {n.domain for n in learnt.onnx.graph.node} == {""}
+    assert check_target(learnt.onnx, find_target("trt8.5"), "the model") == []
     assert {o.version for o in learnt.onnx.opset_import} == {13}
     assert json.loads(json.dumps(learnt.report)) == learnt.report
 
@@ -101,6 +104,16 @@ def test_each_candidate_is_reported_and_the_best_one_kept(learnt):
     for candidate in tried:
         low, high = candidate["auroc_interval"]
         assert low <= candidate["auroc"] <= high
+
+
+def test_a_refused_part_has_a_place_to_look_at(model):
+    refused = 0
+    for i in range(900, 920):
+        score, heat = model(spoiled(i)[0])
+        if score >= 1:
+            refused += 1
+            assert model.boxes(heat)[0]["score"] >= 1
+    assert refused >= 10
 
 
 def test_the_same_seed_gives_the_same_model():
@@ -124,6 +137,7 @@ def test_known_defects_are_learnt_from_and_scored_when_held_out():
     assert found.report["candidates"][0]["auroc_known"] > 0.9
 
 
+@pytest.mark.slow
 def test_a_network_by_torch_gives_through_onnx_what_torch_gives():
     pytest.importorskip("torch")
     parts = [part(i, (64, 64)) for i in range(12)]

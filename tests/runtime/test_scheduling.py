@@ -394,3 +394,36 @@ def test_streams_that_make_no_sense_are_refused(bad):
 def test_a_budget_is_above_zero(budget):
     with pytest.raises(UsageError, match="latency budget"):
         run_loop({"c": Stream(camera(5, 1.0), Notes)}, Model(), None, budget_s=budget)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_whatever_runs_together_nothing_is_lost_from_sight(tmp_path, seed):
+    """Files and live cameras, ends at any moment, batches, rates, pipelines that look ahead."""
+    chance = np.random.default_rng(seed)
+    sources, kept = {}, {}
+    for i in range(int(chance.integers(2, 9))):
+        live, count = bool(chance.integers(2)), int(chance.integers(1, 120))
+        wait = float(chance.choice([0.0, 0.0005, 0.005]))
+        source = FakeSource([n / 30 for n in range(count)], picture, live=live, wait=wait)
+        fps = float(chance.choice([0.0, 4.0, 29.0])) or None
+        sources[f"c{i}"] = (source, fps, float(chance.choice([0.5, 1.0, 3.0])))
+        kept[f"c{i}"] = count
+    model = Model(
+        None if chance.integers(2) else int(chance.integers(1, 5)),
+        call_s=float(chance.choice([0.0, 0.001])),
+        picture_s=float(chance.choice([0.0, 0.001])),
+        cores=1,
+    )
+    workers = int(chance.integers(1, 5))
+    before = threading.active_count()
+    stats, events = run(sources, model, tmp_path / "e.db", workers=workers)
+    assert threading.active_count() <= before + 1  # the timer that would have stopped it
+    assert stats.ended == "end"
+    for name, (source, _, _) in sources.items():
+        told = stats.cameras[name]
+        numbers = indices(events, name)
+        assert numbers == sorted(set(numbers)) and len(numbers) == told.frames > 0
+        assert told.frames + told.dropped + told.skipped == kept[name]
+        assert source.live or told.dropped == 0
+        sides = [e.payload["boxes"][0][2] for e in events if e.camera == name]
+        assert sides == [2.0 * (n % 250) + 1 for n in numbers]

@@ -1,7 +1,7 @@
 """Devices in a file: where each is, and what is set on it beside its release.
 
 ```yaml
-# stores.yaml
+# fleet.yaml
 defaults: {root: /}
 hosts:
   kings-road:

@@ -1,5 +1,6 @@
 """Every command and file of the README works as it stands there."""
 
+import getpass
 import json
 import os
 import re
@@ -52,6 +53,24 @@ def desk(data, tmp_path_factory) -> Path:
     return desk
 
 
+@pytest.fixture(scope="module")
+def devices(tmp_path_factory):
+    """What stands behind the addresses of the README: one sshd, and a folder as its root."""
+    deploy = str(ROOT / "tests" / "deploy")
+    if deploy not in sys.path:
+        sys.path.insert(0, deploy)
+    from loopback import start_server
+
+    server = start_server(tmp_path_factory.mktemp("sshd"))
+    ssh = [*server.ssh(), "-o", "HostName=127.0.0.1", "-o", f"User={getpass.getuser()}"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EDGELANE_SSH", " ".join(ssh))
+        patch.setenv("EDGELANE_REMOTE_PYTHON", sys.executable)
+        patch.setenv("EDGELANE_REMOTE_ROOT", str(tmp_path_factory.mktemp("device")))
+        yield
+    server.close()
+
+
 def run(command: str, desk: Path) -> subprocess.CompletedProcess:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return subprocess.run(
@@ -66,7 +85,7 @@ def run(command: str, desk: Path) -> subprocess.CompletedProcess:
 
 @pytest.mark.data
 @pytest.mark.slow
-def test_every_command_of_the_readme_works(desk):
+def test_every_command_of_the_readme_works(desk, devices):
     commands = [line for text in blocks("sh") for line in text.splitlines() if line.strip()]
     assert len(commands) >= 6
     for command in commands:

@@ -1,6 +1,7 @@
 """How right the pose rules are: events of `synth://gym` with missing, swapped and noisy points.
 
-python -m edgelane.benchmarks.pose_rules [--seeds 1001-1200] [--hours 10] [--json]
+python -m edgelane.benchmarks.pose_rules [--seeds 1001-1200] [--hours 10]
+    [--views 0,45,90,135,180] [--json]
 
 Each scene's own key points are spoilt (25 % missing, 10 % of the left and right pairs swapped, 2 px
 of noise), given to the pose pipeline as detections with track ids, and what it tells is compared
@@ -119,10 +120,13 @@ def settings_of(scene: Gym) -> PoseSettings:
 def done(scene: Gym, rule: str, long_s: float) -> List[Doings]:
     """What the rule should tell: one doing after the other of the same kind is one."""
     found: List[Doings] = []
+    turned = scene.parameters["turned"]
+    # A hand that waves looks as one that is held, from the side.
+    also = ("wave",) if rule == "hand_raised" and turned >= 45 else ()
     for athlete in scene.athletes:
         doings = [d for d in athlete.doings if d.start < scene.duration]
         for k, doing in enumerate(doings):
-            if doing.action not in SHOWS[rule]:
+            if doing.action not in SHOWS[rule] + also:
                 continue
             end = doings[k + 1].start if k + 1 < len(doings) else scene.duration
             if doing.action == "fall" and k + 2 <= len(doings):
@@ -131,17 +135,29 @@ def done(scene: Gym, rule: str, long_s: float) -> List[Doings]:
             least = long_s + 1.0 if rule == "long_lie" else SEEN_S
             key = doing.action
             if rule == "pointing":
-                key = "left" if doing.right else "right"
-            elif rule in ("wave", "reach"):
+                key = "left" if doing.right != (turned > 90) else "right"
+            elif rule in ("wave", "reach") or doing.action == "wave":
                 key = "right" if doing.right else "left"
             last = found[-1] if found else None
             if last and last.track == athlete.id and last.end == doing.start and last.key == key:
-                found[-1] = last._replace(end=end, needed=True)
+                found[-1] = last._replace(end=end, needed=last.needed or not also)
                 continue
             cut = end >= scene.duration and end - doing.start < least + 1.5
-            needed = not cut and end - doing.start >= least
+            needed = not cut and end - doing.start >= least and doing.action not in also
             found.append(Doings(athlete.id, doing.start, end, key, needed))
     return found
+
+
+ACROSS = ("pointing", "crossed_arms", "wave")
+"""What goes across the body is not due from whom is seen from the side."""
+UNSEEN = {"reach": 1, "bent_lift": 91}
+"""Degrees turned away from which on nothing is asked of a rule: hands do not come to the zones,
+which stand beside people who face the camera; and what is held before the body is behind it."""
+
+
+def asked(rule: str, turned: int) -> bool:
+    """Whether a rule is judged on people who are turned away by so many degrees."""
+    return turned < UNSEEN.get(rule, 181) and not (rule in ACROSS and 62 < turned < 118)
 
 
 def judge(scene: Gym, events: Sequence[Event], long_s: float) -> Dict[str, Dict[str, int]]:
@@ -174,13 +190,15 @@ def judge(scene: Gym, events: Sequence[Event], long_s: float) -> Dict[str, Dict[
     return result
 
 
-def measure(seeds: Sequence[int], seconds: float = 60.0) -> Dict[str, Dict[str, Any]]:
-    """Precision and recall of every rule over scenes."""
+def measure(
+    seeds: Sequence[int], seconds: float = 60.0, turned: int = -1
+) -> Dict[str, Dict[str, Any]]:
+    """Precision and recall of every rule over scenes; see `Gym` for `turned`."""
     sums: Dict[str, Dict[str, Any]] = {
         rule: {"told": 0, "right": 0, "due": 0, "missed": 0} for rule in SHOWS
     }
     for seed in seeds:
-        scene = open_scene("gym", seed=seed, seconds=seconds)
+        scene = open_scene("gym", seed=seed, seconds=seconds, turned=turned)
         assert isinstance(scene, Gym)
         pipeline, play = watched(scene, np.random.default_rng([7, seed]), settings_of(scene))
         events = [event for frame in play for event in frame]
@@ -222,6 +240,9 @@ def main(arguments: Optional[Sequence[str]] = None) -> Dict[str, Any]:
     parser.add_argument("--seeds", default="1001-1200", help="first and last, e.g. 1-100")
     parser.add_argument("--seconds", type=float, default=60.0, help="of each scene")
     parser.add_argument("--hours", type=float, default=0.0, help="person-hours without a fall")
+    parser.add_argument(
+        "--views", default="", help="degrees that people are turned away by, e.g. 0,45,90,135,180"
+    )
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
     first, _, last = options.seeds.partition("-")
@@ -229,6 +250,13 @@ def main(arguments: Optional[Sequence[str]] = None) -> Dict[str, Any]:
         parser.error("--seeds: expected two numbers, e.g. 1-100")
     seeds = range(int(first), int(last or first) + 1)
     result: Dict[str, Any] = {"scenes": len(seeds), "rules": measure(seeds, options.seconds)}
+    views = [part for part in options.views.split(",") if part]
+    if not all(part.isdigit() and int(part) <= 180 for part in views):
+        parser.error("--views: expected degrees from 0 to 180 with commas")
+    few = seeds[: max(len(seeds) // 5, 1)]
+    if views:
+        result["view_scenes"] = len(few)
+        result["views"] = {part: measure(few, options.seconds, int(part)) for part in views}
     if options.hours:
         result["calm_hours"], result["calm"] = options.hours, calm(options.hours)
     if options.json:
@@ -245,6 +273,19 @@ def main(arguments: Optional[Sequence[str]] = None) -> Dict[str, Any]:
             f"{rule:<14}{row['due']:>6}{row['missed']:>8}{row['told']:>6}{wrong:>7}"
             f"{row['precision']:>11.3f}{row['recall']:>8.3f}"
         )
+    if views:
+        print(
+            f"precision / recall by degrees turned away from the camera, {len(few)} scenes each; "
+            "-: cannot be seen from there"
+        )
+        print(f"{'rule':<14}" + "".join(f"{part:>14}" for part in views))
+        for rule in SHOWS:
+            rows = [result["views"][part][rule] for part in views]
+            cells = [
+                f"{row['precision']:.3f} /{row['recall']:6.3f}" if asked(rule, int(part)) else "-"
+                for part, row in zip(views, rows)
+            ]
+            print(f"{rule:<14}" + "".join(f"{cell:>14}" for cell in cells))
     if options.hours:
         told = ", ".join(f"{count} {kind}" for kind, count in sorted(result["calm"].items()))
         print(f"{options.hours:g} person-hours of standing, sitting, bending, kneeling: {told}")

@@ -64,6 +64,14 @@ class Body:
         """A point by name; see above."""
         return self._points[name]
 
+    @property
+    def turned(self) -> float:
+        """Degrees that the shoulders are turned out of the picture's plane, by how wide they are
+        seen: 0 from the front and from behind, 90 from the side; NaN where they are not known."""
+        (x, y), (u, v) = self._points["left_shoulder"], self._points["right_shoulder"]
+        share = math.sqrt((x - u) ** 2 + (y - v) ** 2) / SHOULDERS
+        return math.degrees(math.acos(min(share, 1.0))) if share == share else share
+
     def pixels(self, name: str) -> Point:
         """A point in pixels of the picture."""
         x, y = self._points[name]

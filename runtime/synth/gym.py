@@ -61,12 +61,19 @@ class Gym(Scene):
     person of that number reaches into.
 
     Args:
-        parameters: `seed`, `fps`, `size`, `seconds`; `people`, 1 to 3, 0 leaves it to chance; and
+        parameters: `seed`, `fps`, `size`, `seconds`; `people`, 1 to 3, 0 leaves it to chance;
+            `turned`, degrees that everybody is turned away from the camera, to the one side or the
+            other, whatever they do, -1 leaves it to chance and has signs given to the camera; and
             `actions`, what is done besides standing, all unless given.
     """
 
     name = "gym"
-    known = {**COMMON, "people": (_whole(0, 3), 0), "actions": (_some_actions, ())}
+    known = {
+        **COMMON,
+        "people": (_whole(0, 3), 0),
+        "turned": (_whole(-1, 180), -1),
+        "actions": (_some_actions, ()),
+    }
 
     def __init__(self, **parameters: Any) -> None:
         super().__init__(**parameters)
@@ -82,6 +89,9 @@ class Gym(Scene):
             facing = draw.pick([(0.0, -1.0)] * 3 + [(0.6, -0.8), (-0.6, -0.8), (0.0, 1.0)])
             if count == 1:
                 facing = draw.pick([facing, (1.0, 0.0), (-1.0, 0.0)])
+            if self.parameters["turned"] >= 0:
+                angle = math.radians(self.parameters["turned"]) * (1 if draw.chance(0.5) else -1)
+                facing = (round(math.sin(angle), 6), round(-math.cos(angle), 6))
             height = min(max(draw.bell(1.71, 0.09), 1.5), 1.95)
             seat = draw.chance(0.7)
             # Who falls towards the camera needs room to be seen in.
@@ -219,7 +229,8 @@ class Gym(Scene):
         share = share * share if now.action == "fall" else share * share * (3 - 2 * share)
         one = action_pose(before, time - before.start, athlete.seat)
         two = action_pose(now, since, athlete.seat)
-        ways = [CAMERA if d.action in SIGNS else athlete.facing for d in (before, now)]
+        to_camera = () if self.parameters["turned"] >= 0 else SIGNS
+        ways = [CAMERA if d.action in to_camera else athlete.facing for d in (before, now)]
         facing = ways[1]
         if ways[0] != ways[1] and share < 1:
             # Signs are given to the camera: one turns to it, the shorter way round.

@@ -8,6 +8,8 @@ from ..bodies import SHOULDERS, Body
 from .base import HeldRule, Memory, Reading
 
 SIDES = ("left", "right")
+EDGEWAYS = 62.0
+"""Degrees from which on a person is seen too much from the side for what goes across the body."""
 OTHER = {"left": "right", "right": "left"}
 
 
@@ -36,6 +38,9 @@ def _swing(body: Body, side: str, seconds: float) -> float:
 class HandRaised(HeldRule, frozen=True, forbid_unknown_fields=True):
     """One hand is held above the face, and does not wave.
 
+    From the side a hand that waves looks as one that is held: `turned`, among the values, says how
+    much the person is turned.
+
     Attributes:
         above: Heights that the wrist must be above the face.
         still: Heights that the wrist may swing, from elbow to elbow.
@@ -60,8 +65,8 @@ class HandRaised(HeldRule, frozen=True, forbid_unknown_fields=True):
                 holds = other < 0.0 and swing < self.still
             readings[side] = Reading(
                 holds,
-                {"above": own, "other": other, "swing": swing},
-                {"above": limit, "other": 0.0, "swing": self.still},
+                {"above": own, "other": other, "swing": swing, "turned": body.turned},
+                {"above": limit, "other": 0.0, "swing": self.still, "turned": EDGEWAYS},
                 (f"{side}_wrist", f"{OTHER[side]}_wrist", "face"),
                 {"side": side},
             )
@@ -92,7 +97,7 @@ class HandsUp(HeldRule, frozen=True, forbid_unknown_fields=True):
 
 
 class Wave(HeldRule, frozen=True, forbid_unknown_fields=True):
-    """A raised forearm goes to and fro.
+    """A raised forearm goes to and fro. Not to be seen from the side.
 
     Attributes:
         swing: Heights that each stroke of the wrist must have, seen from the elbow.
@@ -123,6 +128,8 @@ class Wave(HeldRule, frozen=True, forbid_unknown_fields=True):
                 course = body.swings(side, min(self.within_s, body.time - began + 1e-6))
                 count = len(turns(course, self.swing))
                 holds = count >= _limit(found.get(side, False), self.turns, 1)
+                if holds and body.turned > EDGEWAYS:
+                    holds = None  # what swings there is noise
             readings[side] = Reading(
                 holds,
                 {"turns": float(count), "swing": _swing(body, side, self.within_s)},
@@ -144,6 +151,7 @@ class CrossedArms(HeldRule, frozen=True, forbid_unknown_fields=True):
     """
 
     after_s: float = 0.35
+    release_s: float = 0.6
     past: float = 0.05
 
     def read(self, body: Body, found: Dict[str, bool], memory: Memory) -> Dict[str, Reading]:
@@ -172,14 +180,16 @@ class CrossedArms(HeldRule, frozen=True, forbid_unknown_fields=True):
             holds = None
         elif known(*past, *drop):
             chest = all(-0.03 < d < 0.2 for d in drop)
-            holds = chest and sum(past) > limit and min(past) > -0.04
-        elif past[0] < -0.1 or past[1] < -0.1:
+            # Who is turned has both hands on one side of the shoulders, as they are before them.
+            holds = chest and sum(past) > limit and min(past) > -0.1
+        elif past[0] < -0.14 or past[1] < -0.14:
             holds = False
         return {"": Reading(holds, values, limits, names)}
 
 
 class Pointing(HeldRule, frozen=True, forbid_unknown_fields=True):
-    """One arm is stretched out across the picture, the other is not.
+    """One arm is stretched out across the picture, the other is not. An arm that points to the
+    camera or away from it looks short, and is not told.
 
     Attributes:
         least: Degrees from hanging down from which on an arm is out.
@@ -204,13 +214,15 @@ class Pointing(HeldRule, frozen=True, forbid_unknown_fields=True):
             low = _limit(held, self.least, self.least - 8)
             high = _limit(held, self.most, self.most + 8)
             straight = _limit(held, self.straight, self.straight - 12)
+            # From the side an arm that is held out sideways is short, one held out forward is not.
+            least = 0.26 if body.turned > EDGEWAYS else 0.2
             holds = None
             idle = other < 45 or other_length < 0.17 or other > 135
             if not _standing(body):
                 holds = False
             elif known(out, elbow, other):
-                holds = low < out < high and elbow > straight and length > 0.2 and idle
-            elif out < low or out > high or length < 0.2:
+                holds = low < out < high and elbow > straight and length > least and idle
+            elif out < low or out > high or length < least:
                 holds = False
             if holds:
                 start = body.pixels(f"{side}_shoulder")
@@ -222,7 +234,7 @@ class Pointing(HeldRule, frozen=True, forbid_unknown_fields=True):
             readings[side] = Reading(
                 holds,
                 {"degrees": out, "elbow": elbow, "length": length},
-                {"degrees": low, "elbow": straight, "length": 0.2},
+                {"degrees": low, "elbow": straight, "length": least},
                 (f"{side}_shoulder", f"{side}_elbow", f"{side}_wrist"),
                 {"side": side, "zone": _most(memory.get(side, {}))},
             )

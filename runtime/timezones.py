@@ -90,6 +90,11 @@ def _load(name: str) -> Any:
                     continue
         except (KeyError, OSError, ValueError):  # not found is a KeyError
             pass
+    if not any(Path(folder).is_dir() for folder in FOLDERS):
+        raise ConfigError(
+            f"timezone {name!r} is unknown: this machine has no time zones",
+            remedy="sudo apt install tzdata",
+        )
     raise ConfigError(f"timezone {name!r} is unknown", remedy=_remedy(name))
 
 

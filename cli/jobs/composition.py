@@ -28,7 +28,7 @@ from .folder import (
 )
 from .own import ByCamera, facts_of, open_own, recall, with_triggers
 from .sinks import Wanted, open_sinks
-from .watching import Watched, begin_and_end, log_settings, watch
+from .watching import Watched, begin_and_end, check_kinds, log_settings, watch
 
 ConfigLike = Union[PathLike, Mapping[str, Any], Config]
 
@@ -86,6 +86,7 @@ def run(
     from ...runtime.sources.address import mask
 
     job = _Job(config, out)
+    check_kinds(job.config)
     uris = _uris(job.config, source)
     several = any(camera.own for camera in job.config.cameras.values())
     path = "" if several else _model_path(job.config, model, job.pipeline)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Union
 
 from ... import __version__
+from ...core import ConfigError, did_you_mean
 from ...runtime.config import Config
 from ...runtime.health.logs import Log
 from ...runtime.health.monitor import Monitor
@@ -16,6 +17,9 @@ from ...runtime.journal import Journal
 from ...runtime.loop import Sink
 from ...runtime.stats import RunStats
 from ...runtime.timezones import Zone
+
+KINDS = {"counting": ("crossing", "entry", "visit", "visitor", "track", "occupancy", "heatmap")}
+"""Kinds of events by pipeline, where they are always the same."""
 
 LOG = logging.getLogger("edgelane.run")
 
@@ -49,6 +53,28 @@ def log_settings(config: Config, log: Optional[str]) -> Optional[LogSettings]:
     if settings is not None:
         given.update(level=settings.level, burst=settings.burst, every_s=settings.every_s)
     return decode(LogSettings, given, "log")
+
+
+def check_kinds(config: Config) -> None:
+    """Make sure that webhooks and clips wait for events that can come.
+
+    Raises:
+        ConfigError: A kind is none of the pipeline's, as far as that is known.
+    """
+    known = KINDS.get(config.pipeline)
+    if known is None:
+        return
+    service = config.service
+    asked = [(f"webhooks[{n}].events", hook.events) for n, hook in enumerate(service.webhooks)]
+    if service.clips is not None:
+        asked.append(("clips.events", service.clips.events))
+    for where, kinds in asked:
+        for kind in kinds:
+            if kind not in (*known, "gap", "alert", "*"):
+                raise ConfigError(
+                    f"{where}: the pipeline {config.pipeline} tells no {kind!r}",
+                    remedy=did_you_mean(kind, [*known, "gap", "alert"]),
+                )
 
 
 @contextlib.contextmanager

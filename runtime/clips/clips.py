@@ -26,7 +26,7 @@ PATIENCE_S = 1.0
 QUIET_S = 15.0
 """A clip is finished when no picture has come for so long."""
 EXPIRE_S = 60.0
-STOP_S, END_S = 1.5, 30.0
+STOP_S, END_S = 0.8, 30.0
 """So long a run that is asked to stop, or has come to its end, waits for the last clips."""
 
 
@@ -46,7 +46,8 @@ class Clips:
         folder: The run folder.
         cameras: Names of the cameras.
         classes: Names of the model's classes, for all cameras or by camera: `person` among them
-            is who is pixelated, without it everything that is detected.
+            is who is pixelated, without it everything that is detected, and the whole picture
+            where there are no classes.
         live: Cameras that do not wait.
         stop: Set when the run is asked to stop.
 
@@ -73,16 +74,21 @@ class Clips:
         self._recorders: Dict[str, Recorder] = {
             name: Recorder(name, settings, share, self._library) for name in cameras
         }
-        self._people: Dict[str, List[int]] = {
-            camera: [
-                at
-                for at, name in enumerate(
-                    classes.get(camera, ()) if isinstance(classes, Mapping) else classes
-                )
-                if name == "person"
-            ]
+        known = {
+            camera: list(classes.get(camera, ()) if isinstance(classes, Mapping) else classes)
             for camera in cameras
         }
+        self._people: Dict[str, List[int]] = {
+            camera: [at for at, name in enumerate(names) if name == "person"]
+            for camera, names in known.items()
+        }
+        for camera, names in known.items():
+            if settings.pixelate == "people" and "person" not in names:
+                self._recorders[camera].hide_all(not names)
+                LOG.warning(
+                    "clips: %s: the model knows no person, so %s is pixelated",
+                    *(camera, "what it detects" if names else "all of the picture"),
+                )
         self._live, self._stop = set(live), stop
         self._all = "*" in settings.events
         self._kinds = set(settings.events)
@@ -149,7 +155,7 @@ class Clips:
         asked = error[0] is not None or (self._stop is not None and self._stop.is_set())
         self._deadline = time.monotonic() + (STOP_S if asked else END_S)
         self._closing.set()
-        self._thread.join(self._deadline + 0.5 - time.monotonic())
+        self._thread.join(max(self._deadline + 0.2 - time.monotonic(), 0.0))
         self._told = self.told()[0]
         if not self._thread.is_alive():
             self._library.close()

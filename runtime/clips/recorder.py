@@ -62,6 +62,11 @@ class Recorder:
         self._shots: Deque[Shot] = deque()
         self._bytes = 0
         self._clip: Optional[_Clip] = None
+        self._all = settings.pixelate == "picture"
+
+    def hide_all(self, everything: bool) -> None:
+        """Pixelate whole pictures, where nobody can say where people are in them."""
+        self._all = self._all or everything
 
     @property
     def busy(self) -> bool:
@@ -141,9 +146,8 @@ class Recorder:
                 return False  # no picture came
             _check(clip.part, clip.writer.written)
             span = clip.first, clip.last
-            self._library.add(
-                clip.part, clip.name, self.camera, span, self._settings.pixelate, clip.events
-            )
+            how = "picture" if self._all else self._settings.pixelate
+            self._library.add(clip.part, clip.name, self.camera, span, how, clip.events)
             return True
         finally:
             with contextlib.suppress(OSError):
@@ -179,7 +183,7 @@ class Recorder:
     def _shown(self, shot: Shot) -> np.ndarray:
         """A picture as it may be kept."""
         image = _decoded(shot)
-        if self._settings.pixelate == "picture":
+        if self._all:
             return pixelate_picture(image)
         if self._settings.pixelate == "people":
             near: List[np.ndarray] = [

@@ -17,7 +17,9 @@ class ClipSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         budget_mb: Megabytes of all clips; beyond them the oldest are deleted.
         keep_days: Clips are deleted after so many days; None: only when the budget is spent.
         pixelate: `people`: each person that the detector sees is pixelated, also some moments
-            before and after; whom it does not see can be recognised. `picture`: everything is.
+            before and after; whom it does not see can be recognised. Where the model knows no
+            person, all that it detects is pixelated, and where it has no classes, the whole
+            picture. `picture`: everything is.
             `off`: nothing is.
         fps: Pictures a second.
         width: Pixels; wider pictures are made smaller.

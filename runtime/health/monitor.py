@@ -108,7 +108,8 @@ class Monitor:
     def __enter__(self) -> "Monitor":
         if self.address is not None:
             LOG.info("health: %s/health and %s/metrics", self.address.url, self.address.url)
-        self.turn()
+        with contextlib.suppress(Exception):  # it will be tried again
+            self.turn()
         self._thread = threading.Thread(target=self._watch, name="monitor", daemon=True)
         self._thread.start()
         return self

@@ -24,7 +24,7 @@ SETTLE_S = 2.0
 """The loop tells its sinks before it writes to the journal: so long that is looked at again."""
 FLUSH_S = 10.0
 """So long a run that has come to its end waits for what is in line, while it is being taken."""
-STOP_S = 0.5
+STOP_S = 0.3
 """So long one that is asked to stop does."""
 
 
@@ -98,8 +98,9 @@ class Webhooks:
         self._wait(FLUSH_S if ended else STOP_S)
         for sender in self._senders.values():
             sender.close()
+        ends = time.monotonic() + 0.4
         for sender in self._senders.values():
-            sender.join(0.5)
+            sender.join(max(ends - time.monotonic(), 0.0))
         with contextlib.suppress(sqlite3.Error):
             for key in self._senders:
                 left = self._outbox.tallies(key).queued

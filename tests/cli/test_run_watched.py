@@ -166,6 +166,22 @@ def test_bad_options_are_told_in_one_sentence(tmp_path, model, capsys, arguments
     assert words in error and "Traceback" not in error
 
 
+@pytest.mark.parametrize(
+    "more, words",
+    [
+        ("clips: {events: [crosing]}", "clips.events: the pipeline counting tells no 'crosing'"),
+        ('webhooks: [{url: "http://x/", events: [alrt]}]', "Did you mean 'alert'?"),
+        ("health: {listen: x}", "listen must be an address and a port"),
+    ],
+)
+def test_a_config_that_waits_for_nothing_is_refused(tmp_path, model, capsys, more, words):
+    config = tmp_path / "store.yaml"
+    config.write_text(f"decoder: yolox\nsource: synth://store?seed=1&seconds=1\n{more}\n")
+    command = ["run", str(config), "--model", str(model), "--out", str(tmp_path / "out")]
+    assert run_cli([*command, "--quiet"]) == 2
+    assert words in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
 def test_a_port_that_is_taken_is_told(tmp_path, model, capsys):
     config = tmp_path / "store.yaml"
     config.write_text("decoder: yolox\nsource: synth://store?seed=1&seconds=1\n")

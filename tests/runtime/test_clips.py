@@ -134,6 +134,14 @@ def test_all_of_the_picture_or_nothing(tmp_path, how):
     assert shown < 0.5 * clear if how == "picture" else shown > 0.7 * clear
 
 
+def test_a_model_that_knows_nobody_shows_nobody(tmp_path, caplog):
+    steps = [step(n, [crossing(n)] if n == 30 else []) for n in range(60)]
+    _, (clip,) = played(tmp_path, steps, classes=())
+    assert clip.pixelated == "picture"
+    assert rough(frames(clip)[5], (0, 30, 320, 240)) < 0.5 * rough(picture(0))
+    assert "the model knows no person, so all of the picture is pixelated" in caplog.text
+
+
 def test_blocks_keep_nothing_of_a_face():
     image = picture(0)
     before = image.copy()
@@ -227,7 +235,7 @@ import resource, sys
 sys.path.insert(0, sys.argv[2])
 from pathlib import Path
 from test_clips import Clips, crossing, read_clips, settings, step
-with Clips(settings(format="avi"), Path(sys.argv[1]), ["door"]) as clips:
+with Clips(settings(format="avi"), Path(sys.argv[1]), ["door"], ["person"]) as clips:
     resource.setrlimit(resource.RLIMIT_FSIZE, (150000, 150000))
     for n in range(60):
         clips(step(n, [crossing(n)] if n == 30 else []))

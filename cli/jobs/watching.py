@@ -20,6 +20,8 @@ from ...runtime.timezones import Zone
 
 KINDS = {"counting": ("crossing", "entry", "visit", "visitor", "track", "occupancy", "heatmap")}
 """Kinds of events by pipeline, where they are always the same."""
+ALWAYS = ("gap", "alert", "stopped", "started", "marked")
+"""Kinds that every run may tell: of the loop, of the monitor, of triggers between cameras."""
 
 LOG = logging.getLogger("edgelane.run")
 
@@ -70,10 +72,10 @@ def check_kinds(config: Config) -> None:
         asked.append(("clips.events", service.clips.events))
     for where, kinds in asked:
         for kind in kinds:
-            if kind not in (*known, "gap", "alert", "*"):
+            if kind not in (*known, *ALWAYS, "*"):
                 raise ConfigError(
                     f"{where}: the pipeline {config.pipeline} tells no {kind!r}",
-                    remedy=did_you_mean(kind, [*known, "gap", "alert"]),
+                    remedy=did_you_mean(kind, [*known, *ALWAYS]),
                 )
 
 

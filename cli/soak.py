@@ -37,7 +37,8 @@ def command(
     and shapes are run as `edgelane run` runs them. Exits 1 where a limit is passed.
     """
     from ..benchmarks.soak.faults import FAULTS
-    from ..benchmarks.soak.run import describe, soak
+    from ..benchmarks.soak.run import soak
+    from ..benchmarks.soak.verdict import describe
 
     if listed:
         for fault in FAULTS.values():

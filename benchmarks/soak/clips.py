@@ -10,7 +10,7 @@ import numpy as np
 
 from ...core import MissingDependency
 from ...runtime.sources.base import load_cv2
-from .servers import Camera, Clip
+from .played import Camera, Clip
 
 MOST = 1300
 """Bytes of a payload at most, so that a packet fits into a frame of Ethernet."""

@@ -10,8 +10,9 @@ from ...core import UsageError
 from ...runtime.sources import open_source
 from ...runtime.sources.base import load_cv2
 from .clips import can_encode, encode
+from .played import Clip
 from .proxy import Proxy
-from .servers import Clip, RtspProcess
+from .rtsp import RtspProcess
 
 LOGIN = "soak:camera"
 OTHER_LOGIN = "soak:another"

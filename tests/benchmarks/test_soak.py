@@ -13,9 +13,10 @@ from edgelane.benchmarks.soak import judge
 from edgelane.benchmarks.soak.faults import FAULTS, chosen
 from edgelane.benchmarks.soak.ledger import Audit, Ledger
 from edgelane.benchmarks.soak.proxy import Proxy
-from edgelane.benchmarks.soak.run import describe, soak
+from edgelane.benchmarks.soak.run import soak
 from edgelane.benchmarks.soak.servers import free_port
 from edgelane.benchmarks.soak.subject import Life, Reading, Seen, Subject, read_processes
+from edgelane.benchmarks.soak.verdict import describe
 from edgelane.core import Event, StorageError, UsageError
 from edgelane.runtime.journal import Journal
 

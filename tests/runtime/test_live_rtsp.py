@@ -14,7 +14,8 @@ import pytest
 
 from edgelane.benchmarks.soak.clips import bar_camera, bars, can_encode
 from edgelane.benchmarks.soak.proxy import Proxy
-from edgelane.benchmarks.soak.servers import RtspProcess, RtspServer, free_port
+from edgelane.benchmarks.soak.rtsp import RtspProcess, RtspServer
+from edgelane.benchmarks.soak.servers import free_port
 from edgelane.core import SourceError
 from edgelane.runtime.sources import open_source
 

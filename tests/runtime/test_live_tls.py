@@ -8,7 +8,9 @@ import subprocess
 import pytest
 from viewer import Viewer
 
-from edgelane.benchmarks.soak.servers import Camera, MjpegServer, RtspServer
+from edgelane.benchmarks.soak.played import Camera
+from edgelane.benchmarks.soak.rtsp import RtspServer
+from edgelane.benchmarks.soak.servers import MjpegServer
 from edgelane.core import SourceError, UsageError
 from edgelane.runtime.sources import gstreamer, open_source
 from edgelane.runtime.sources.address import parse_address

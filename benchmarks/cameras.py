@@ -234,7 +234,11 @@ def scale(model: Model, paths: Sequence[Path], seconds: float) -> Dict[str, Any]
         and flat <= FLAT
         and all(row["fps"] >= 0.98 * FPS * row["cameras"] for row in rows)
     )
-    print(f"scale       dearest frame against that of one camera: {flat:.2f} (target {FLAT})")
+    most = cores() * 1e3 / (rows[-1]["cpu_ms"] * FPS)
+    print(
+        f"scale       dearest frame against that of one camera: {flat:.2f} (target {FLAT}); the "
+        f"CPU allows {most:.0f} such cameras"
+    )
     return {"rows": rows, "own_ms": 1e3 * own, "flat": round(flat, 3), "good": good}
 
 

@@ -10,6 +10,7 @@ method is the one that `learn` chooses by made-up defects; no label has a part i
 
 import argparse
 import json
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -129,15 +130,15 @@ def tiles(
     spec, _ = choose_input(images, (256, 256))
     good, others = placed(names, images, spec), placed(bad_names, bad_images, spec)
     masks, _ = read_masks([p.with_suffix(".png") for p in bad], others, spec)
-    bench = Workbench(good, no_parts(spec), [], False, False, seed, _quiet, minutes)
+    bench = Workbench(good, no_parts(spec), [], False, False, seed, _told, minutes)
     tested = [bench.look(image, mask) for image, mask in zip(others.images, masks)]
     found: Dict[str, List[Fold]] = {}
 
     def seen(method: Any, folds: Sequence[int]) -> None:
         found.setdefault(method.name, []).append(fold_of(bench, method, folds, tested))
 
-    outcomes = try_all(bench, ["statistics", "discriminator"], False, _quiet, seen)
-    made = settle(bench, outcomes, 0.01, _quiet)
+    outcomes = try_all(bench, ["statistics", "discriminator"], False, _told, seen)
+    made = settle(bench, outcomes, 0.01, _told)
     card = ModelCard("anomaly", "anomaly", spec, extra={"anomaly": {}})
     model, parity = checked(made.tape, made.score, made.heat, card, good, others)
     name, top = made.best.name, made.best.top
@@ -166,8 +167,8 @@ def tiles(
     return result
 
 
-def _quiet(share: float, text: str) -> None:
-    """Nobody is told."""
+def _told(share: float, text: str) -> None:
+    print(f"{text} ({time.process_time():.0f} s of CPU)", file=sys.stderr, flush=True)
 
 
 def _rejected(made: Any, rows: Sequence[Row]) -> Tuple[float, float]:
@@ -195,8 +196,13 @@ def with_labels(
         Parts(*([column[i] for i in taught] for column in others)), [masks[i] for i in taught]
     )
     bench.bad_fold[:] = -1  # all of them are learnt from in every fold
-    folds = []
-    bench.judge(name, seen=lambda m, f: folds.append(fold_of(bench, m, f, tested)))
+    folds: List[Fold] = []
+
+    def seen(method: Any, without: Sequence[int]) -> None:
+        _told(1.0, f"learnt with {labelled} defects")
+        folds.append(fold_of(bench, method, without, tested))
+
+    bench.judge(name, seen=seen)
     rest = np.setdiff1d(np.arange(len(tested)), taught)
     return {
         "taught": labelled,
@@ -303,12 +309,13 @@ def main(arguments: Optional[Sequence[str]] = None) -> Dict[str, Any]:
     parser.add_argument("folder", nargs="?", default="../shared/data/qi/magtile", type=Path)
     parser.add_argument("--minutes", type=float, default=5.0, help="for training")
     parser.add_argument("--labelled", type=int, default=20, help="defects taught in the second run")
-    parser.add_argument("--draws", type=int, default=2, help="of labelled defects")
+    parser.add_argument("--draws", type=int, default=1, help="of labelled defects")
+    parser.add_argument("--parts", nargs="*", default=["bracket"], help="rendered parts tried too")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
     load_cv2().setNumThreads(1)
     result = tiles(options.folder, options.minutes, options.labelled, options.draws)
-    result["conveyor"] = [conveyor(kind) for kind in ("washer", "bracket", "cap")]
+    result["conveyor"] = [conveyor(kind) for kind in options.parts]
     if options.json:
         print(json.dumps(result, indent=2))
         return result

@@ -135,7 +135,7 @@ def learn(
         "bad": len(others.images),
         "pictures": hash_of(good_images + bad_images),
         "seed": seed,
-        "threshold": {**origin, "raw": made.cut, "raw_median": made.low},
+        "threshold": {**origin, "raw": made.cut, "raw_zero": made.low},
         "auroc": best.report["auroc"],
     }
     card = ModelCard(

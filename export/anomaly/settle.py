@@ -27,7 +27,7 @@ class Settled(NamedTuple):
     Attributes:
         best: The candidate.
         cut: Raw score of the threshold.
-        low: Raw score of a usual good part.
+        low: Raw score of a part somewhat better than the best good one.
         origin: What the threshold rests on.
         tape: The steps.
         score: Step of the score.
@@ -90,9 +90,9 @@ def settle(
     gains = [scale_of(o.held, o.top) for o in used] if len(used) > 1 else [(1.0, 0.0)]
     raw = top_means(best.held.good, best.top)
     cut, origin = threshold(raw, false_reject)
-    low, cut = _apart(raw, cut)
+    low, cut = apart(raw, cut)
     worst = spread(best.held.good).reshape(len(raw), -1).max(axis=1)
-    map_low, map_cut = _apart(worst, threshold(worst, false_reject)[0])
+    map_low, map_cut = apart(worst, threshold(worst, false_reject)[0])
     tape, features = bench.tape, bench.features
     total = None
     for method, (gain, bias) in zip(methods, gains):
@@ -118,9 +118,10 @@ def settle(
     return Settled(best, cut, low, origin, tape, score, heat)
 
 
-def _apart(raw: np.ndarray, cut: float) -> Tuple[float, float]:
-    """The usual value and the threshold, never so near that noise is a defect."""
-    low = float(np.median(raw))
+def apart(raw: np.ndarray, cut: float) -> Tuple[float, float]:
+    """What becomes 0 and what becomes 1: somewhat better than the best good part, and the
+    threshold, never so near that noise is a defect."""
+    low = float(2 * raw.min() - np.median(raw))
     return low, max(cut, low + 1e-3 * max(abs(cut), 1.0))
 
 

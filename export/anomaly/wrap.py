@@ -19,7 +19,7 @@ from .features import Features
 from .learn import Learnt
 from .methods import Looked, Statistics
 from .parts import LEAST, Picture, check_alike, hash_of, placed, read_parts
-from .settle import card_of, checked
+from .settle import apart, card_of, checked
 from .tape import Ref, Tape, session_of
 
 FOLDS = 4
@@ -114,8 +114,8 @@ def wrap(
         )
         how = "statistics of " + ", ".join(wanted)
     cut, origin = threshold(raw, false_reject)
-    low = float(np.median(raw))
-    unit = max(cut - low, 1e-3 * max(abs(cut), 1e-3))
+    low, cut = apart(raw, cut)
+    unit = cut - low
     score, heat = (
         tape.affine(score, 1 / unit, -low / unit),
         tape.affine(heat, 1 / unit, -low / unit),
@@ -127,7 +127,7 @@ def wrap(
         "bad": len(other_images),
         "pictures": hash_of(images + other_images),
         "seed": seed,
-        "threshold": {**origin, "raw": cut, "raw_median": low},
+        "threshold": {**origin, "raw": cut, "raw_zero": low},
     }
     report: Dict[str, Any] = {"chosen": how, "threshold": origin, "warnings": warnings,
                               "good": len(images), "bad": len(other_images),

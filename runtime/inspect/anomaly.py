@@ -62,7 +62,7 @@ class Anomaly:
         self._cv2 = load_cv2()
 
     def __call__(self, image: np.ndarray) -> Tuple[float, np.ndarray]:
-        """Score and map of a picture; in both 1.0 is the threshold and 0 a usual good part.
+        """Score and map of a picture; in both 1.0 is the threshold, 0 the best of good parts.
 
         Where the score is at the threshold or above, so is the worst place of the map.
 

@@ -34,9 +34,9 @@ def soak(
     """Run a config's model, pipeline and shapes against cameras that fail, and judge how it goes.
 
     The cameras of the config are not touched: each is replaced by a server on loopback that shows
-    a rendered store, or a clip. Nobody outside is told of events. With one camera in the config a
-    second one with the same settings is watched beside it, because a camera must not notice what
-    happens to another.
+    a rendered store, or a clip. Nobody outside is told of events, and no output is switched. With
+    one camera in the config a second one with the same settings is watched beside it, because a
+    camera must not notice what happens to another.
 
     Args:
         config: Path of the config.
@@ -90,7 +90,7 @@ def soak(
             "config": str(config),
             "sources": {name: post.uri for name, post in posts.items()},
             "twins": twins,
-            "model": model or (None if settings.model else _shipped(settings)),
+            "model": model or _shipped(settings),
             "decoder": decoder,
             "out": str(folder),
         }
@@ -104,7 +104,9 @@ def soak(
 
 
 def _shipped(config: Config) -> Optional[str]:
-    return "store-person" if config.pipeline == "counting" else None
+    """The detector that ships, for a config that counts and names no model."""
+    named = config.model or any("model" in camera.own for camera in config.cameras.values())
+    return "store-person" if config.pipeline == "counting" and not named else None
 
 
 def _cameras(config: Config) -> Tuple[Dict[str, CameraConfig], Dict[str, str]]:

@@ -25,6 +25,8 @@ from ...runtime.stats import RunStats
 from .composition import run
 
 TELL_S = 0.25
+ACTS = ("outputs",)
+"""Keys of a camera by which a run moves things: a soak moves nothing."""
 
 
 class SteppedClock(Clock):
@@ -119,9 +121,14 @@ def _put(out: Any, told: Mapping[str, Any]) -> None:
 
 
 def soaked_config(spec: Mapping[str, Any]) -> Config:
-    """The config of a soak: other sources, and nobody outside is told anything."""
+    """The config of a soak: other sources, nobody outside is told, and nothing is moved."""
     config = load_config(spec["config"])
-    cameras = dict(config.cameras)
+    cameras = {
+        name: dataclasses.replace(
+            camera, settings={k: v for k, v in camera.settings.items() if k not in ACTS}
+        )
+        for name, camera in config.cameras.items()
+    }
     for twin, name in spec.get("twins", {}).items():
         cameras[twin] = dataclasses.replace(cameras[name], name=twin)
     for name, uri in spec["sources"].items():

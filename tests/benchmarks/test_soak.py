@@ -88,6 +88,20 @@ def test_the_command_names_the_faults(capfd):
     assert "Did you mean 'cut'" in capfd.readouterr().err
 
 
+def test_nobody_outside_is_told_and_nothing_is_moved(tmp_path):
+    from edgelane.cli.jobs.soaked import soaked_config
+
+    config = tmp_path / "store.yaml"
+    more = "subscribe: {crossing: mail:send}\nwebhooks: [{url: http://192.0.2.1/x, events: [crossing]}]\n"
+    config.write_text(CONFIG + more + "outputs: {reject: {line: 4}}\n")
+    sources = {"door": "rtsp://127.0.0.1:1/cam", "twin": "rtsp://127.0.0.1:2/cam"}
+    made = soaked_config({"config": str(config), "sources": sources, "twins": {"twin": "door"}})
+    assert not made.subscribe and not made.service.webhooks
+    assert {n: c.source for n, c in made.cameras.items() if n != "till"} == sources
+    assert made.cameras["twin"].settings == made.cameras["door"].settings
+    assert all(list(c.settings) in (["lines"], ["zones"]) for c in made.cameras.values())
+
+
 # Figures
 
 

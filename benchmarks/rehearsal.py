@@ -112,14 +112,14 @@ def reachable(root: Path, keys: Path) -> Iterator[List[str]]:
         yield ssh
 
 
-def write_pictures(folder: Path) -> None:
+def write_pictures(folder: Path, seconds: int = SECONDS) -> None:
     """A short film of the rendered store, a PNG a frame, so that no codec differs."""
     import cv2
 
     from ..runtime.sources import open_source
 
     folder.mkdir()
-    uri = f"synth://store?seed=3&people=8&fps={FPS}&seconds={SECONDS}&size=640x360&room=wide"
+    uri = f"synth://store?seed=3&people=8&fps={FPS}&seconds={seconds}&size=640x360&room=wide"
     with open_source(uri) as source:
         for frame in source:
             cv2.imwrite(str(folder / f"{frame.index:04d}.png"), frame.image)

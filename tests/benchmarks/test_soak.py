@@ -92,8 +92,9 @@ def test_nobody_outside_is_told_and_nothing_is_moved(tmp_path):
     from edgelane.cli.jobs.soaked import soaked_config
 
     config = tmp_path / "store.yaml"
-    more = "subscribe: {crossing: mail:send}\nwebhooks: [{url: http://192.0.2.1/x, events: [crossing]}]\n"
-    config.write_text(CONFIG + more + "outputs: {reject: {line: 4}}\n")
+    hooks = "webhooks: [{url: http://192.0.2.1/x, events: [crossing]}]\n"
+    moves = "subscribe: {crossing: mail:send}\noutputs: {reject: {line: 4}}\n"
+    config.write_text(CONFIG + hooks + moves)
     sources = {"door": "rtsp://127.0.0.1:1/cam", "twin": "rtsp://127.0.0.1:2/cam"}
     made = soaked_config({"config": str(config), "sources": sources, "twins": {"twin": "door"}})
     assert not made.subscribe and not made.service.webhooks

@@ -23,10 +23,12 @@ _PUBLIC = {
     "load_model": ".runtime.model",
     "check": ".runtime.modelcheck",
     "examine": ".runtime.doctor",
+    "soak": ".benchmarks.soak.run",
     "write_report": ".dashboard",
 }
 
 if TYPE_CHECKING:
+    from .benchmarks.soak.run import soak
     from .cli.jobs import demo, read_events, replay, run, status, totals
     from .dashboard import write_report
     from .runtime.clips.library import read_clips
@@ -45,6 +47,7 @@ __all__ = [
     "read_events",
     "replay",
     "run",
+    "soak",
     "status",
     "totals",
     "write_report",

@@ -53,11 +53,20 @@ class RunView:
 def run_facts(part: Dict[str, Any]) -> List[Tuple[str, str]]:
     """Frames, drops and duration of a camera or of the whole run, as `(label, text)`."""
     facts = []
-    for key, label in (("frames", "Frames"), ("dropped", "Dropped frames")):
+    labels = {"frames": "Frames", "dropped": "Dropped frames", "skipped": "Frames not asked for"}
+    for key, label in labels.items():
         if is_number(part.get(key)):
             facts.append((label, number(part[key])))
     if is_number(part.get("duration_s")):
         facts.append(("Duration", duration(part["duration_s"])))
+    latency = part.get("latency_ms")
+    if (
+        isinstance(latency, dict)
+        and is_number(latency.get("p50"))
+        and is_number(latency.get("p99"))
+    ):
+        text = f"{number(latency['p50'])} ms; 99 % within {number(latency['p99'])} ms"
+        facts.append(("From picture to event", text))
     if is_number(part.get("resumed_at_frame")):
         facts.append(("Went on after a stop at frame", number(part["resumed_at_frame"])))
     return facts

@@ -28,6 +28,8 @@ class Edges(NamedTuple):
 
 def sample_rows(image: np.ndarray, at: np.ndarray, normal: np.ndarray, t: np.ndarray) -> np.ndarray:
     """Grey levels `(n, k)` float64 at places `t` along each `normal` from `at`, by cubics."""
+    if not len(at):
+        return np.zeros((0, len(t)))
     cv2 = load_cv2()
     x = at[:, :1] + normal[:, :1] * t
     y = at[:, 1:] + normal[:, 1:] * t
@@ -68,13 +70,43 @@ def find_edges(
     slope[:, np.abs(t) > reach] = 0
     strength = slope * sign if sign else np.abs(slope)
     found = t[strength.argmax(axis=1)] if count else np.zeros(0)
-    # Fitted in a narrow window, so that the next edge has no say.
+    # Fitted in a narrow window, so that the next edge has no say; narrower where edges are sharp.
     near = np.arange(-6.0, 6.01, step)
     rows = sample_rows(image, at + normal * found[:, None], normal, near)
-    low, high = rows[:, :4].mean(axis=1), rows[:, -4:].mean(axis=1)
-    parameters = np.stack((low, high - low, np.zeros(count), np.full(count, 1.2)), axis=1)
+    parameters = _fit_steps(rows, near, None)
+    usual = float(np.median(parameters[:, 3])) if count else 1.0
+    half = step * round(float(np.clip(2.5 * usual + 1.5, 3.5, 6.0)) / step)
+    if half < 6.0 and count:
+        inside = np.abs(near) <= half + 0.01
+        rows, near = rows[:, inside], near[inside]
+        parameters = _fit_steps(rows, near, parameters)
+    a, b, x0, s = parameters.T
+    z = (near[None] - x0[:, None]) / s[:, None]
+    rest = rows - (a[:, None] + b[:, None] * 0.5 * (1 + erf(z / math.sqrt(2))))
+    noise = rest.std(axis=1)
+    place = at + normal * (found + x0)[:, None]
+    border = 2.0
+    good = (np.abs(x0) < 3) & (np.abs(b) > 3 * noise + 4) & (s < 3.9)
+    good &= (place > border).all(axis=1) & (place < (width - 1 - border, height - 1 - border)).all(
+        axis=1
+    )
+    if sign:
+        good &= b * sign > 0
+    place[~good] = np.nan
+    return Edges(place, np.where(good, s, np.nan), np.where(good, b, np.nan))
+
+
+def _fit_steps(rows: np.ndarray, near: np.ndarray, start: Optional[np.ndarray]) -> np.ndarray:
+    """Level, height, place and blur `(n, 4)` of the step on each profile, by Gauss-Newton."""
+    from scipy.special import erf
+
+    parameters = start
+    if parameters is None:
+        low, high = rows[:, :4].mean(axis=1), rows[:, -4:].mean(axis=1)
+        zero = np.zeros(len(rows))
+        parameters = np.stack((low, high - low, zero, zero + 1.2), axis=1)
     eye = np.eye(4)
-    for _ in range(12):
+    for _ in range(12 if start is None else 6):
         a, b, x0, s = parameters.T
         z = (near[None] - x0[:, None]) / s[:, None]
         bell = np.exp(-0.5 * z * z) / math.sqrt(2 * math.pi)
@@ -91,20 +123,7 @@ def find_edges(
         parameters = parameters + change
         parameters[:, 3] = np.clip(parameters[:, 3], 0.35, 4.0)
         parameters[:, 2] = np.clip(parameters[:, 2], -4, 4)
-    a, b, x0, s = parameters.T
-    z = (near[None] - x0[:, None]) / s[:, None]
-    rest = rows - (a[:, None] + b[:, None] * 0.5 * (1 + erf(z / math.sqrt(2))))
-    noise = rest.std(axis=1)
-    place = at + normal * (found + x0)[:, None]
-    border = 2.0
-    good = (np.abs(x0) < 3) & (np.abs(b) > 3 * noise + 4) & (s < 3.9)
-    good &= (place > border).all(axis=1) & (place < (width - 1 - border, height - 1 - border)).all(
-        axis=1
-    )
-    if sign:
-        good &= b * sign > 0
-    place[~good] = np.nan
-    return Edges(place, np.where(good, s, np.nan), np.where(good, b, np.nan))
+    return parameters
 
 
 class Fit(NamedTuple):

@@ -43,8 +43,8 @@ class Learnt:
             `(1,)` and `map` `(1, h, w)` out, 1.0 being the threshold in both.
         card: The card.
         report: `chosen`, `candidates` with how well each told good from bad on parts that it had
-            not learnt from, `threshold` and what it rests on, `parity`, `warnings`, and counts;
-            fit for JSON.
+            not learnt from, `threshold` and what it rests on, `parity`, `warnings`, whether
+            parts lie `still`, and counts; fit for JSON.
         scores: `(n,)` score of each good part by a model that had not learnt from it.
         bad_scores: `(b,)` the same of the defective parts.
     """
@@ -166,6 +166,7 @@ def learn(
         "good": len(parts.images),
         "bad": len(others.images),
         "size": list(spec.size),
+        "still": bench.still,
         "seconds": round(time.monotonic() - started, 1),
     }
     return Learnt(

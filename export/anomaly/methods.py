@@ -5,7 +5,7 @@ place where parts lie still, as in PaDiM, Defard et al. 2021). `discriminator`: 
 places from made-up and known defects, learnt.
 """
 
-from typing import List, NamedTuple, Optional, Sequence
+from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -43,26 +43,35 @@ class Usual(NamedTuple):
     std: np.ndarray
 
 
-def usual_places(good: Sequence[Looked]) -> Optional[Usual]:
-    """Mean and spread by place, or None where the place tells too little to be worth it."""
-    if len(good) < 8:
-        return None
+def usual_places(good: Sequence[Looked]) -> Usual:
+    """Mean and spread by place."""
+    mean, within = _by_place(good)
     count = float(len(good))
+    # Few parts: a place's spread leans on what is usual over all places.
+    spread = (within * count + within.mean(axis=(1, 2), keepdims=True) * 4) / (count + 3)
+    return Usual(mean.astype(np.float32), np.sqrt(spread + 1e-4).astype(np.float32))
+
+
+def lie_still(good: Sequence[Looked]) -> bool:
+    """Whether parts lie so that the same place shows the same of each: a place tells much then."""
+    if len(good) < 12:
+        return False
+    mean, within = _by_place(good)
+    whole = within.mean(axis=(1, 2)) + mean.var(axis=(1, 2))
+    share = within.mean(axis=(1, 2)) / np.maximum(whole, 1e-9)
+    return float(np.median(share[whole > 1e-6])) <= STILL if (whole > 1e-6).any() else False
+
+
+def _by_place(good: Sequence[Looked]) -> Tuple[np.ndarray, np.ndarray]:
+    """Mean and variance `(c, gh, gw)` over parts, float64."""
     total = np.zeros(good[0].values.shape, np.float64)
     square = np.zeros_like(total)
     for look in good:
         values = look.values.astype(np.float64)
         total += values
         square += values * values
-    mean = total / count
-    within = np.maximum(square / count - mean * mean, 0)
-    whole = within.mean(axis=(1, 2)) + mean.var(axis=(1, 2))
-    share = within.mean(axis=(1, 2)) / np.maximum(whole, 1e-9)
-    if float(np.median(share[whole > 1e-6])) > STILL:
-        return None
-    # Few parts: a place's spread leans on what is usual over all places.
-    spread = (within * count + within.mean(axis=(1, 2), keepdims=True) * 4) / (count + 3)
-    return Usual(mean.astype(np.float32), np.sqrt(spread + 1e-4).astype(np.float32))
+    mean = total / len(good)
+    return mean, np.maximum(square / len(good) - mean * mean, 0)
 
 
 class Method:
@@ -95,11 +104,15 @@ class Statistics(Method):
 
     @classmethod
     def learn(
-        cls, good: Sequence[Looked], random: np.random.Generator, most: int = 150_000
+        cls,
+        good: Sequence[Looked],
+        random: np.random.Generator,
+        still: bool = False,
+        most: int = 150_000,
     ) -> "Statistics":
-        """From good parts alone."""
+        """From good parts alone; place by place where they lie still."""
         count = len(good[0].values)
-        usual = usual_places(good)
+        usual = usual_places(good) if still else None
         each = max(most // len(good), 64)
         rows = []
         for look in good:
@@ -152,9 +165,10 @@ class Discriminator(Method):
         bad: Sequence[Looked],
         random: np.random.Generator,
         steps: int = STEPS,
+        still: bool = False,
     ) -> "Discriminator":
         """From good parts, and made-up or known defects on others, in so many steps at most."""
-        usual = usual_places(good)
+        usual = usual_places(good) if still else None
         rows, truth, weight = [], [], []
         for look in [*good, *bad]:
             values = _whole(look, usual)

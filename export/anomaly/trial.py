@@ -9,7 +9,7 @@ from ...runtime.sources.base import load_cv2
 from .calibrate import auroc, auroc_interval
 from .defects import KINDS, make_defect, move_defect, relight
 from .features import STRIDE, build_features
-from .methods import STEPS, Discriminator, Looked, Method, Statistics
+from .methods import STEPS, Discriminator, Looked, Method, Statistics, lie_still
 from .parts import Parts
 from .tape import Tape, session_of
 
@@ -82,6 +82,7 @@ class Workbench:
         self.fold = _folds(len(good.images), random)
         count = len(good.images)
         self.looked = [self.look(i) for i in good.images]
+        self.still = lie_still(self.looked)
         told(0.1, f"looked at {count} good parts")
         self.made = float(np.clip(minutes * 600, 60, 1200))
         self.teach(bad, masks)
@@ -161,7 +162,7 @@ class Workbench:
         random = np.random.default_rng((self.seed, *without))
         good = [g for g, fold in zip(self.looked, self.fold) if fold not in without]
         if name == Statistics.name:
-            return Statistics.learn(good, random)
+            return Statistics.learn(good, random, self.still)
         fakes = [f for f, at in zip(self.fakes, self.fake_of) if self.fold[at] not in without]
         known = [
             b
@@ -179,7 +180,7 @@ class Workbench:
             fakes = fakes + [k._replace(weight=share[0]) for k in known]
             fakes += [m._replace(weight=share[1]) for m in moved]
         if name == Discriminator.name:
-            return Discriminator.learn(good, fakes, random, self.steps)
+            return Discriminator.learn(good, fakes, random, self.steps, self.still)
         from .network import Network
 
         share = JUDGED if without else 1 - 2 * JUDGED

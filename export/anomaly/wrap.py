@@ -17,7 +17,7 @@ from ..opset import to_opset
 from .calibrate import auroc, check_false_reject, threshold
 from .features import Features
 from .learn import Learnt
-from .methods import Looked, Statistics
+from .methods import Looked, Statistics, lie_still
 from .parts import LEAST, Picture, check_alike, hash_of, placed, read_parts
 from .settle import apart, card_of, checked
 from .tape import Ref, Tape, session_of
@@ -380,11 +380,13 @@ def _by_statistics(
 
     fold = random.permutation(np.arange(len(good)) % FOLDS)
     raw = np.zeros(len(good), np.float32)
+    still = lie_still(looked)
     for number in range(FOLDS):
-        method = Statistics.learn([g for g, f in zip(looked, fold) if f != number], random)
+        rest = [g for g, f in zip(looked, fold) if f != number]
+        method = Statistics.learn(rest, random, still)
         for index in np.flatnonzero(fold == number):
             raw[index] = worst(method.heat(looked[index]))
-    method = Statistics.learn(looked, random)
+    method = Statistics.learn(looked, random, still)
     raw_bad = np.array([worst(method.heat(look(i))) for i in bad], np.float32)
     heat = method.add(tape, features)
     return tape.top_mean(heat, top), heat, raw, raw_bad

@@ -16,6 +16,7 @@ from edgelane.export.anomaly import learn, wrap  # noqa: E402
 from edgelane.export.anomaly.calibrate import auroc, threshold  # noqa: E402
 from edgelane.export.anomaly.defects import KINDS, make_defect  # noqa: E402
 from edgelane.export.anomaly.features import build_features  # noqa: E402
+from edgelane.export.anomaly.methods import Looked, lie_still  # noqa: E402
 from edgelane.export.anomaly.tape import Tape  # noqa: E402
 from edgelane.export.complete import check_target  # noqa: E402
 from edgelane.export.targets import find_target  # noqa: E402
@@ -242,6 +243,36 @@ def test_every_made_up_defect_changes_what_its_mask_says(kind):
         else:
             assert not gap.any()
     assert seen >= 6
+
+
+def test_parts_that_lie_still_are_known_and_judged_place_by_place():
+    random = np.random.default_rng(0)
+    base = cv2.GaussianBlur(random.normal(0, 300, (64, 64)), (0, 0), 3) + 128
+
+    def still(seed, move=0):
+        noise = np.random.default_rng(seed)
+        image = np.roll(base, noise.integers(-move, move + 1, 2), axis=(0, 1))
+        grey = np.clip(image + noise.normal(0, 3, base.shape), 0, 255).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=2)
+
+    tape = Tape((64, 64))
+    features = build_features(tape, False, False)
+
+    def look(image):
+        values, valid = tape.run(image, [features.values, features.valid])
+        return Looked(values, valid[0] > 0)
+
+    assert lie_still([look(still(i)) for i in range(16)])
+    assert not lie_still([look(still(i, 32)) for i in range(16)])
+    # What is usual elsewhere is a defect here.
+    found = learn(
+        [still(i) for i in range(24)], size=(64, 64), minutes=0.05, candidates=["statistics"]
+    )
+    session = onnxruntime.InferenceSession(found.onnx.SerializeToString())
+    bad = still(100)
+    bad[20:40, 20:40] = still(101)[40:60, 4:24]
+    scores = [session.run(["score"], {"image": i[None]})[0].item() for i in (still(102), bad)]
+    assert scores[0] < 1 < scores[1]
 
 
 def test_padding_is_known_by_its_grey_and_tells_nothing():

@@ -142,6 +142,8 @@ def learn_golden(
     slacks = SLACKS if check.slack is None else (check.slack,)
     spreads = SPREADS if check.spread is None else (check.spread,)
     tries = [(slack, spread) for slack in slacks for spread in spreads]
+    # Neither edges nor levels given any room is for drawings, not for parts.
+    tries = [t for t in tries if t != (SLACKS[-1], SPREADS[0])] or tries
     chosen = [reference, *_spread(others)]
     best: Optional[Learnt] = None
     for number, (slack, spread) in enumerate(tries):
@@ -236,7 +238,7 @@ def skipped(name: str, error: Exception) -> Learnt:
     return Learnt(name, skipped=why)
 
 
-def drawn_flaws(parts: Sequence[Sample], seed: int, most: int = 60) -> List[Tuple[np.ndarray, str]]:
+def drawn_flaws(parts: Sequence[Sample], seed: int, most: int = 36) -> List[Tuple[np.ndarray, str]]:
     """Good parts with a flaw drawn on each: a scratch, a spot, or a piece from elsewhere.
 
     What tells these from good parts is no proof of what it makes of real ones, but shows which way

@@ -54,7 +54,7 @@ def refuse_strangers(parts: Sequence[Sample], outlined: bool) -> None:
     middle = np.median([p.colour for p in parts], axis=0)
     add("colour", ciede2000(np.array([p.colour for p in parts]), middle).tolist(), 1.5, "")
     focus = [math.log(max(p.focus, 1e-3)) for p in parts]
-    add("focus", focus, 0.25, "")
+    add("focus", focus, 0.15, "")
     faults: Dict[str, str] = {}
     for name, values, least, unit in columns:
         centre = float(np.median(values))

@@ -11,9 +11,8 @@ from ...core.verdict import Verdict
 from ...pipelines.inspection import Inspection
 from ...runtime.config import resolve_path
 from ...runtime.inspect.finding import Look, find_parts, in_light, stands_out, turned_like
-from ...runtime.inspect.golden import sharpness
 from ...runtime.inspect.inspector import Findings
-from ...runtime.inspect.judging import Judged, part_colour, picture_light, whole_look
+from ...runtime.inspect.judging import Judged, part_colour, part_focus, picture_light, whole_look
 from ...runtime.inspect.pictures import KINDS, pictures_in, read_picture
 from ...runtime.inspect.recipe import LoadedRecipe
 from ...runtime.sources.base import load_cv2
@@ -193,14 +192,12 @@ def _by_picture(settings: Any) -> Any:
 def _sample(
     recipe: LoadedRecipe, name: str, look: Look, image: np.ndarray, path: Optional[Path] = None
 ) -> Sample:
-    cv2 = load_cv2()
-    grey = cv2.cvtColor(look.image, cv2.COLOR_BGR2GRAY)
     picture = None
     if recipe.settings.checks.gauges is not None:
         picture = _alone(image, look) if recipe.settings.by == "arrival" else image
     return Sample(
         name, look, picture, (image.shape[1], image.shape[0]), picture_light(image),
-        sharpness(cv2, grey), part_colour(look), path,
+        part_focus(look), part_colour(look), path,
     )  # fmt: skip
 
 

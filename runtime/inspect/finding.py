@@ -119,7 +119,10 @@ def find_parts(
     mask = (away >= 1.0).astype(np.uint8) * 255
     mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     found = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    contours, tree = found[0], np.asarray(found[1]).reshape(-1, 4)
+    contours = found[0]
+    if not contours:
+        return []
+    tree = np.asarray(found[1]).reshape(-1, 4)
     looks = []
     for k, contour in enumerate(contours):
         if tree[k][3] >= 0 or cv2.contourArea(contour) * factor**2 < least_area:

@@ -52,6 +52,13 @@ def part_colour(look: Look) -> np.ndarray:
     return np.median(lab(inside[::step]), axis=0)
 
 
+def part_focus(look: Look) -> float:
+    """Sharpness of a part against its own contrast, so that another colour is not out of focus."""
+    grey = load_cv2().cvtColor(look.image, load_cv2().COLOR_BGR2GRAY)
+    low, high = np.percentile(grey, (5, 95))
+    return 1e3 * sharpness(load_cv2(), grey) / max(float(high - low), 10.0) ** 2
+
+
 def whole_look(image: np.ndarray) -> Look:
     """The whole picture as one part."""
     height, width = image.shape[:2]
@@ -207,6 +214,10 @@ class Judge:
         score: Optional[float] = None
         if self.outlined and self.taught.get("ground"):
             look = in_light(look, self.taught["ground"])
+        if self.outlined or self.golden is None:
+            reasons += self._focus(look)
+        if any(r.condition and r.outcome != PASS for r in reasons):
+            return self._unsure(look, tuple(reasons))
         reasons += self._outline(look)
         if self.checks.colour is not None and self.checks.colour.lab is not None:
             seen = part_colour(look)
@@ -222,10 +233,9 @@ class Judge:
                 look = turned_like(look, self.reference)
             if self.golden is not None:
                 more, places, score = self._golden(look)
-                reasons += more
+                known = {r.name for r in reasons}
+                reasons += [r for r in more if r.name not in known]
                 boxes += places
-            else:
-                reasons += self._focus(look)
             if self.anomaly is not None:
                 more, places, worst = self._anomaly(look)
                 reasons += more
@@ -279,7 +289,7 @@ class Judge:
         focus = self.taught.get("focus")
         if focus:
             reasons.append(
-                Reason("focus", sharpness(cv2, grey) / float(focus), low=0.4, condition=True,
+                Reason("focus", part_focus(look) / float(focus), low=0.4, condition=True,
                        text="sharpness over that of the good parts")
             )  # fmt: skip
         return reasons

@@ -95,7 +95,8 @@ def test_a_verdict_tells_serial_recipe_and_values_with_their_limits(ran):
     events = list(read_events(ran, "verdict"))
     first = events[0].payload
     assert [e.payload["serial"] for e in events[:2]] == ["B000001", "B000002"]
-    assert first["recipe"] == "bracket" and first["version"] == 1 and len(first["recipe_hash"]) == 16
+    assert (first["recipe"], first["version"]) == ("bracket", 1)
+    assert len(first["recipe_hash"]) == 16
     good = next(e.payload for e in events if e.payload["verdict"] == "pass")
     names = {r["name"]: r for r in good["reasons"]}
     assert names["length"]["limits"][0] < names["length"]["value"] < names["length"]["limits"][1]

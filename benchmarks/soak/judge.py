@@ -17,6 +17,9 @@ MB_AN_HOUR = 5.0
 SETTLING_MB = 4.0
 """What may be added once, whatever the time: pools that find their size."""
 
+TELLING_H = 0.15
+"""A slope over less than this many hours would tell of noise."""
+
 MOVED = 1.2
 MOVED_S = 0.01
 """Another camera's p99 may move by so much, or by so many seconds where that is more."""
@@ -81,10 +84,8 @@ def memory(lives: Sequence[Life]) -> List[Check]:
     limit = SETTLING_MB + MB_AN_HOUR * hours
     own = np.median([r.own_mb for r in settled])
     captures = np.median([r.children_mb for r in settled])
-    note = (
-        f"{slope:+.1f} MB an hour over {60 * hours:.1f} minutes; "
-        f"{own:.0f} MB, and {captures:.0f} MB in captures"
-    )
+    rate = f"{slope:+.1f} MB an hour " if hours >= TELLING_H else ""
+    note = f"{rate}over {60 * hours:.1f} minutes; {own:.0f} MB, and {captures:.0f} MB in captures"
     return [at_most("memory grown", max(grown, 0.0), limit, "MB", note), *_counts(settled)]
 
 

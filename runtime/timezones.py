@@ -79,7 +79,7 @@ def machine_zone() -> Optional[str]:
 def _load(name: str) -> Any:
     if _NAME.match(name):
         try:
-            from zoneinfo import ZoneInfo  # type: ignore[import-not-found]
+            from zoneinfo import ZoneInfo  # novm - where there is none, see below
 
             return ZoneInfo(name)
         except ImportError:

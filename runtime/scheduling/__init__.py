@@ -13,7 +13,7 @@ from the head of that line: however long a frame takes, the pipeline sees one af
 **Fair.** Each camera gets the same share of the model, or one in proportion to its `priority`
 (self-clocked fair queueing: Golestani, "A self-clocked fair queueing scheme for broadband
 applications", INFOCOM 1994). What a slow camera does not need goes to the others; a fast one
-cannot crowd it out.
+cannot crowd it out. Whatever the priorities, who has waited for a second is next.
 
 **Rate.** With `fps` a camera's frames are taken at an even pace (`Pace`). Those in between are
 `skipped`, which is no loss but what was asked for, and cost no copy where the source can tell

@@ -10,6 +10,9 @@ from .batching import Batching
 MOST_WAITING = 4
 """Frames of one live camera that wait at most, however large the latency budget is."""
 
+STARVED_S = 1.0
+"""A camera that has waited for its turn this long is next, whatever the priorities."""
+
 LIGHT = 0.1
 """What a frame counts that the model does not look at, against one that it does."""
 
@@ -53,7 +56,8 @@ class _Lane:
     """One camera.
 
     `tag` is the virtual time at which its first waiting frame is through, were each lane served
-    all the time in proportion to its weight; the smallest is next.
+    all the time in proportion to its weight; the smallest is next. `turn_at` is when it had its
+    last turn, or began to wait for one.
     """
 
     name: str
@@ -64,6 +68,7 @@ class _Lane:
     waiting: Deque[_Waiting] = field(default_factory=deque)
     out: int = 0
     tag: float = 0.0
+    turn_at: float = 0.0
     before: Optional[int] = None
     dropped: int = 0
     held: bool = False
@@ -137,6 +142,7 @@ class Scheduler:
         lane = self._lanes[name]
         if not lane.waiting:
             lane.tag = max(lane.tag, self._now) + self._share(lane, lane.looks(number))
+            lane.turn_at = now
         lane.waiting.append(_Waiting(item, number, since))
         self.pending += 1
         return self._make_way(lane, now)
@@ -160,14 +166,14 @@ class Scheduler:
         if self._batching.most > 1:
             exact = self._batching.exact
             size, reference = self._together(lanes, now, idle)
-        picks = [self._pick(self._next(lanes))]
+        picks = [self._pick(self._next(lanes, now), now)]
         if size > 1 and (exact or self._lanes[picks[0].camera].live):
             rest = [lane for lane in lanes if exact or lane.live]
             while len(picks) < size:
                 rest = [lane for lane in rest if self._ready(lane)]
                 if not rest:
                     break
-                picks.append(self._pick(self._next(rest)))
+                picks.append(self._pick(self._next(rest, now), now))
         if reference and sum(pick.detect for pick in picks) < 2:
             reference = 0
             self._batching.untried()
@@ -229,17 +235,23 @@ class Scheduler:
     def _share(self, lane: _Lane, heavy: bool) -> float:
         return (1.0 if heavy else LIGHT) / lane.weight
 
-    def _next(self, lanes: List[_Lane]) -> _Lane:
+    def _next(self, lanes: List[_Lane], now: float) -> _Lane:
+        longest = min(lanes, key=lambda lane: lane.turn_at)
+        if now - longest.turn_at > STARVED_S:
+            return longest
         return min(lanes, key=lambda lane: (lane.tag, lane.waiting[0].since))
 
-    def _pick(self, lane: _Lane) -> Pick:
+    def _pick(self, lane: _Lane, now: float) -> Pick:
+        lane.turn_at = now
         item, number, _ = lane.waiting.popleft()
         detect = lane.looks(number)
         lane.before = number
         lane.out += 1
         self._out += 1 if lane.live else 0
         self.pending -= 1
-        self._now = max(self._now, lane.tag)
+        # One whose turn came out of order pays for it later, and does not carry time with it.
+        others = [other.tag for other in self._lanes.values() if other.waiting]
+        self._now = max(self._now, min([lane.tag, *others]))
         if lane.waiting:
             lane.tag += self._share(lane, lane.looks(lane.waiting[0].number))
         return Pick(lane.name, item, detect)

@@ -23,6 +23,11 @@ BELOW_C = 5.0
 COOLER_C = 4.0
 """So much cooler it has to be to count as cool again: no message at every degree."""
 
+HOLD = 12
+"""Looks for which a machine counts as slowed down after a counter rose: they rise now and then."""
+
+_NO_HEAT = re.compile(r"pmic", re.IGNORECASE)
+"""On some Jetsons this sensor says 50 or 100 degrees whatever happens."""
 _SLOWS = re.compile(
     r"throttl|balanced|heavy|cpufreq|devfreq|^processor$|^(cpu|gpu)(?!.*fan)", re.IGNORECASE
 )
@@ -60,7 +65,9 @@ class Vitals:
     @property
     def hottest(self) -> Optional[float]:
         """The highest temperature, or None."""
-        return max(self.temperatures.values(), default=None)
+        return max(
+            (v for k, v in self.temperatures.items() if not _NO_HEAT.search(k)), default=None
+        )
 
     def told(self) -> Dict[str, Any]:
         """As the health endpoint tells it."""
@@ -215,6 +222,7 @@ class Heat:
     def __init__(self, hot_c: Optional[float] = None) -> None:
         self._hot_c = hot_c
         self._counts: Optional[Dict[str, int]] = None
+        self._held: Dict[str, int] = {}
         self.hot: Optional[str] = None
         self.throttled: Optional[str] = None
 
@@ -237,6 +245,8 @@ class Heat:
     def _heat(self, vitals: Vitals, cooler: float) -> Optional[str]:
         worst, told = 0.0, None
         for sensor, value in vitals.temperatures.items():
+            if _NO_HEAT.search(sensor):
+                continue
             limit = self._hot_c
             if limit is None:
                 known = vitals.limits.get(sensor)
@@ -250,6 +260,9 @@ class Heat:
         by = list(vitals.braking)
         for name, count in vitals.throttles.items():
             if before is not None and count > before.get(name, count):
+                self._held[name] = HOLD
+            if self._held.get(name, 0) > 0:
+                self._held[name] -= 1
                 by.append(name)
         return "slowed down by " + ", ".join(by) if by else None
 

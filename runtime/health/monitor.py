@@ -31,6 +31,8 @@ TURN_S = 0.5
 VITALS_S = 5.0
 STATUS_S = 5.0
 CACHE_S = 0.25
+BACK_LOOKS = 3
+"""A camera that was away is back when it is there so many times, each `STATUS_S` seconds."""
 CLOCK_STEP_S = 2.0
 
 Part = Callable[[], Tuple[Dict[str, Any], List[str]]]
@@ -93,7 +95,7 @@ class Monitor:
         self._turn: Optional[Tuple[int, float]] = None
         self._fed = -1
         self._ready = self._stopping = False
-        self._away: Dict[str, bool] = {}
+        self._away: Dict[str, int] = {}
         self._alerts = 0
         self._due: Dict[str, float] = {}
         self._lock = threading.Lock()
@@ -279,12 +281,16 @@ class Monitor:
     def _watch_cameras(self, report: Mapping[str, Any]) -> None:
         """The source logs that a camera is away; here it becomes an alert."""
         for name, told in report["cameras"].items():
-            away, before = told["state"] == "away", self._away.get(name, False)
-            self._away[name] = away
-            if away and not before:
-                self._tell("away", True, f"camera {name} gives no pictures: {told['reason']}", name)
-            elif before and not away:
-                self._tell("away", False, f"camera {name} gives pictures again", name)
+            if told["state"] == "away":
+                if not self._away.get(name):
+                    text = f"camera {name} gives no pictures: {told['reason']}"
+                    self._tell("away", True, text, name)
+                self._away[name] = BACK_LOOKS
+            elif self._away.get(name):
+                # One that comes and goes is not told of each time.
+                self._away[name] -= 1
+                if not self._away[name]:
+                    self._tell("away", False, f"camera {name} gives pictures again", name)
 
     def _watch_clock(self, now: float) -> None:
         offset = self._clock.time() - now

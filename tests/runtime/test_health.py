@@ -90,6 +90,8 @@ def test_a_camera_that_is_away_degrades_the_run_and_all_away_fail_it(tmp_path):
     sources["till"].told.update(connected=True)
     play(monitor, stats, clock, 10)
     assert monitor.report()["state"] == "ok"
+    assert ("till", False) not in [(e.camera, e.payload["begins"]) for e in told]
+    play(monitor, stats, clock, 10)
     seen = [(e.camera, e.payload["what"], e.payload["begins"]) for e in told]
     assert ("till", "away", True) in seen and ("till", "away", False) in seen
     assert all(e.kind == "alert" for e in told) and len({e.id for e in told}) == len(told)

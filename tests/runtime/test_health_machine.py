@@ -2,7 +2,7 @@
 
 import pytest
 
-from edgelane.runtime.health.machine import Heat, Vitals, look
+from edgelane.runtime.health.machine import HOLD, Heat, Vitals, look
 from edgelane.runtime.health.monitor import Monitor
 from edgelane.runtime.stats import RunStats
 
@@ -66,7 +66,16 @@ def test_throttling_by_brakes_and_by_counters(orin):
     put(orin, "sys/class/hwmon/hwmon1/oc1_event_cnt", 6)
     assert heat.update(look(orin, orin)) == ["throttled"]
     assert heat.throttled == "slowed down by over-current"
-    assert heat.update(look(orin, orin)) == ["full speed"]
+    said = [heat.update(look(orin, orin)) for _ in range(HOLD)]
+    assert said == [[]] * (HOLD - 1) + [["full speed"]]
+
+
+def test_a_sensor_that_always_says_a_hundred_degrees_is_not_believed(orin):
+    put(orin, "sys/class/thermal/thermal_zone1/type", "PMIC-Die")
+    put(orin, "sys/class/thermal/thermal_zone1/temp", 100000)
+    vitals = look(orin, orin)
+    assert vitals.temperatures["PMIC-Die"] == 100.0 and vitals.hottest == 51.25
+    assert Heat().update(vitals) == []
 
 
 def test_counters_that_begin_anew_are_no_throttling():

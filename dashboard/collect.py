@@ -19,6 +19,7 @@ from .series import (
     add_counts,
     counts,
 )
+from .skeletons import SkeletonTrails
 from .spells import Spells
 from .words import Clock
 
@@ -157,6 +158,7 @@ class CameraEvents:
         self.day: List[Dict[Any, float]] = [{} for _ in range(24)]
         self.heat: Dict[Tuple[int, ...], np.ndarray] = {}
         self.spells = Spells(clock)
+        self.skeletons = SkeletonTrails()
         self.gaps: List[Tuple[float, float, str]] = []
         self.gap_count = 0
         self.gap_seconds = 0.0
@@ -170,7 +172,13 @@ class CameraEvents:
             "heatmap": self._heatmap,
             "gap": self._gap,
             "released": self.spells.add,
+            "spell": self.spells.add_class,
+            "started": self._started,
+            "signal": self._signal,
+            "shares": lambda time, payload: None,  # the summary adds them up
         }
+        # What is told of them besides how many there were.
+        self._besides = {"person": self.skeletons.add}
 
     @property
     def counting(self) -> bool:
@@ -192,6 +200,12 @@ class CameraEvents:
                 return
             except (KeyError, IndexError, TypeError, ValueError, OverflowError):
                 self.unread += 1
+        besides = self._besides.get(event.kind)
+        if besides is not None:
+            try:
+                besides(time, event.payload)
+            except (KeyError, IndexError, TypeError, ValueError, OverflowError):
+                self.unread += 1
         name = event.kind
         if name not in self.kinds and len(self.kinds) >= MOST_KINDS:
             name = "others"
@@ -205,6 +219,16 @@ class CameraEvents:
         row[key] = row.get(key, 0) + more
         hour = self.day[int(time // 3600) % 24]
         hour[key] = hour.get(key, 0) + more
+
+    def _started(self, time: float, payload: Dict[str, Any]) -> None:
+        name = payload["by"] or payload["event"]
+        self.spells.stretch("stopped", time - float(payload["stopped_s"]), time, f"until {name}")
+
+    def _signal(self, time: float, payload: Dict[str, Any]) -> None:
+        if not payload["on"]:
+            begin = self.clock.local(float(payload["since"]))
+            text = f"until {payload['by']}"
+            self.spells.stretch(f"signal {payload['name']}", begin, time, text)
 
     def _crossing(self, time: float, payload: Dict[str, Any]) -> None:
         direction = payload["direction"]

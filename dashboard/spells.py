@@ -1,4 +1,4 @@
-"""What people did and for how long, on a line of time for each rule: poses, as bars."""
+"""What was so and for how long, on a line of time for each rule, class or signal, as bars."""
 
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Tuple
@@ -46,7 +46,8 @@ class SpellView:
 
 
 class Spells:
-    """Takes in `released` events of the pose pipeline, in bounded memory."""
+    """Takes in what was so for a while, e.g. `released` events of the pose pipeline, in bounded
+    memory."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -64,16 +65,34 @@ class Spells:
         begin, end = payload["since"], payload["until"]
         if not (is_number(begin) and is_number(end)):
             raise ValueError("a spell without times")
-        name, track = str(payload["rule"]), int(payload["track"])
+        where = [str(payload[key]) for key in ("side", "zone") if payload.get(key)]
+        text = ", ".join([f"person {int(payload['track'])}", *where])
+        local = self._clock.local
+        self.stretch(str(payload["rule"]), local(begin), local(end), text)
+
+    def add_class(self, time: float, payload: Dict[str, Any]) -> None:
+        """One spell of a class that a camera or a part of its picture showed.
+
+        Raises:
+            KeyError, TypeError, ValueError: It is no such event.
+        """
+        begin, end = payload["since"], payload["until"]
+        if not (is_number(begin) and is_number(end)):
+            raise ValueError("a spell without times")
+        name = ": ".join(str(payload[key]) for key in ("part", "class") if payload.get(key))
+        score = f"score {float(payload['score']):.2f}"
+        self.stretch(name, self._clock.local(begin), self._clock.local(end), score)
+
+    def stretch(self, name: str, begin: float, end: float, text: str) -> None:
+        """One bar of a row, in the clock's local seconds."""
         if name not in self._rules and len(self._rules) >= MOST_RULES:
             name = "others"
         rule = self._rules.setdefault(name, [0, 0.0, []])
         rule[0] += 1
         rule[1] += max(end - begin, 0.0)
         if len(rule[2]) < MOST_SPELLS:
-            where = [str(payload[key]) for key in ("side", "zone") if payload.get(key)]
-            text = ", ".join([f"person {track}", *where, duration(max(end - begin, 0.0))])
-            rule[2].append((self._clock.local(begin), self._clock.local(end), text))
+            text = ", ".join([text, duration(max(end - begin, 0.0))])
+            rule[2].append((begin, end, text))
 
     def view(self) -> Optional[SpellView]:
         """What is drawn; None where nothing was found."""

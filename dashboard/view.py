@@ -17,6 +17,7 @@ from .png import data_uri
 from .quality import Section
 from .running import RunView, run_facts, run_view
 from .scene import Heat, Overlay, heat, overlay, path_data, path_end
+from .skeletons import TrailsView
 from .spells import SpellView
 from .table import TimeTable, time_table
 from .words import Clock, duration, is_number, number, plural
@@ -103,6 +104,8 @@ class CameraView:
     table: Optional[TimeTable] = None
     objects: List[Bar] = field(default_factory=list)
     spells: Optional[SpellView] = None
+    trails: Optional[TrailsView] = None
+    shares: List[Bar] = field(default_factory=list)
     kinds: List[KindView] = field(default_factory=list)
     facts: List[Tuple[str, str]] = field(default_factory=list)
 
@@ -218,7 +221,13 @@ def _camera(
         view.cards = _cards(figures, events, ())
         _counting(view, events, shapes, pictures.get(name), most_paths)
     view.objects = _objects(part)
+    view.shares = _shares(part)
     view.spells = events.spells.view()
+    view.trails = events.skeletons.view()
+    if view.trails is not None and view.overlay is None:
+        view.picture = _picture(pictures.get(name))
+        size = _size(shapes, events)
+        view.overlay = None if size is None else overlay(shapes, size)
     for kind, facts in sorted(events.kinds.items()):
         classes = tuple(bars(sorted(facts.classes.items(), key=lambda c: (-c[1], c[0]))))
         view.kinds.append(
@@ -336,6 +345,20 @@ def _cards(
         hint = "over " + plural(figures.visits, "visit") + " to zones"
         cards.append(Card("Mean stay", duration(figures.dwell_mean_s), hint))
     return cards
+
+
+def _shares(part: Dict[str, Any]) -> List[Bar]:
+    """How much of the time each class was there, in percent, by part where there are parts."""
+    parts = part.get("parts")
+    found = parts if isinstance(parts, dict) else {"": part}
+    shares = []
+    for name, told in found.items():
+        classes = told.get("classes") if isinstance(told, dict) else None
+        for kind, facts in (classes if isinstance(classes, dict) else {}).items():
+            if isinstance(facts, dict) and is_number(facts.get("share")):
+                text = f"{name}: {kind}" if name else str(kind)
+                shares.append((text, round(100 * facts["share"], 1)))
+    return bars(shares)
 
 
 def _objects(part: Dict[str, Any]) -> List[Bar]:

@@ -6,6 +6,7 @@ steady      points by vote over a short time, left and right in order
 bodies      skeletons in heights of the person
 angles      angles, distances, turning points
 rules       what bodies do: signs, falls, lifts, repetitions
+trails      a few skeletons of each person, for reports
 signals     what events switch on and off
 watching    rules applied to everybody, told as events
 pipeline    the pose pipeline

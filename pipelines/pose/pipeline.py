@@ -19,9 +19,10 @@ from .people import PeopleSettings, PosedPeople
 from .rules import DEFAULT_RULES, make_rules
 from .signals import Signals, SignalSettings
 from .steady import SteadySettings
+from .trails import Trails
 from .watching import Watch
 
-VERSION = 2
+VERSION = 3
 """Of the state; one written by another version is refused."""
 
 
@@ -63,7 +64,8 @@ class Pose:
     It asks for the boxes of people to be run through a pose net, and gives their skeletons, see
     `poses`. Each person brings one event `person` when gone: `{"track", "first", "last",
     "looked_at", "points"}` with the times of the first and last look in seconds of the frame
-    clock, how many looks there were, and the mean score of the points. A frame with more people
+    clock, how many looks there were, the mean score of the points, and a few skeletons on the way,
+    `trail`, see `Trails.of`. A frame with more people
     than `most` begins a spell that is told at its end as `crowded`: `{"since", "until",
     "left_out"}`, the last being how many people were not looked at in its fullest frame.
 
@@ -107,6 +109,7 @@ class Pose:
             looks=(np.int64, (), 0),
             score=(np.float64, (), 0.0),
         )
+        self._trails = Trails()
         self._now = -math.inf
         self._crowd: Optional[List[float]] = None  # since, until, left out
         self._poses: Optional[Detections] = None
@@ -148,6 +151,7 @@ class Pose:
             table["looks"][rows] = looks + 1
             mean = poses.keypoints[:, :, 2].mean(axis=1)
             table["score"][rows] += (mean - table["score"][rows]) / (looks + 1)
+            self._trails.look(poses.track_id.tolist(), poses.keypoints, now)
         tracks = self._people.tracks
         events = self._watch.look(poses, self._people.given, now)
         events += self._gone(tracks.ended.tolist()) if tracks is not None else []
@@ -189,6 +193,7 @@ class Pose:
                 "table": self._table.state(),
                 "watch": self._watch.state(),
                 "signals": self._signals.state(),
+                "trails": self._trails.state(),
             }
         )
 
@@ -204,6 +209,7 @@ class Pose:
         self._table.load_state(data["table"])
         self._watch.load_state(data["watch"])
         self._signals.load_state(data["signals"])
+        self._trails.load_state(data["trails"])
         self._now, self._crowd = data["now"], data["crowd"]
 
     def summarise(self, events: Iterable[Event]) -> Dict[str, Any]:
@@ -252,6 +258,9 @@ class Pose:
                 "looked_at": int(table["looks"][row]),
                 "points": round(float(table["score"][row]), 3),
             }
+            trail = self._trails.of(track_id)
+            if trail is not None:
+                payload["trail"] = trail
             told.append(self._events.make("person", payload))
             table.drop(track_id)
         return told

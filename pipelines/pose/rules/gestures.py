@@ -106,7 +106,7 @@ class Wave(HeldRule, frozen=True, forbid_unknown_fields=True):
     """
 
     after_s: float = 0.1
-    release_s: float = 0.7
+    release_s: float = 1.0
     swing: float = 0.06
     turns: int = 2
     within_s: float = 1.4

@@ -5,6 +5,7 @@ import pytest
 
 from edgelane.benchmarks.pose_decoding import STANDING, crowd, render
 from edgelane.core import ModelError, UsageError
+from edgelane.core.card import METADATA_KEY
 from edgelane.runtime.backends import TensorSpec
 from edgelane.runtime.pose import (
     COCO_17,
@@ -14,6 +15,7 @@ from edgelane.runtime.pose import (
     build_pose_detector,
 )
 from edgelane.runtime.pose.families import decode_simcc
+from edgelane.runtime.registry.entries import load_entries
 from edgelane.runtime.testing import FakeBackend
 
 pytest.importorskip("cv2")
@@ -311,3 +313,23 @@ def test_part_fields_of_another_skeleton():
     points = matched((found.keypoints - [3.5, 3.5, 0]) / [8, 8, 1], bodies)
     assert np.abs(points[:, :, :2] - bodies).max() < 0.2
     assert len(COCO_17) == 17
+
+
+@pytest.mark.parametrize("name", ["rtmpose-t", "rtmpose-s", "rtmpose-m"])
+def test_pose_nets_of_the_registry_run_by_their_cards(name):
+    """The card that is stamped into the file brings skeleton and crops that are known."""
+    entry = load_entries()[name]
+    places = np.random.default_rng(2).uniform(10, 180, (1, 17, 2))
+    x, y = simcc_of(places)
+    card = entry.model_card()
+    backend = fake(
+        {"simcc_x": x, "simcc_y": y}, card.input.size, metadata={METADATA_KEY: card.to_json()}
+    )
+    model = build_pose(backend)
+    assert model.skeleton == COCO_17 and model.settings.padding == 1.25
+    assert model.card.licence == "Apache-2.0" and model.card.input.colour == "rgb"
+    box = np.array([[0, 0, 192, 256]], float)
+    image = np.zeros((300, 300, 3), np.uint8)
+    _, crops = model.preprocess(image, box)
+    found = crops.to_input(model(image, box)[:, :, :2].astype(float))
+    np.testing.assert_allclose(found, np.rint(places * 2) / 2, atol=1e-4)

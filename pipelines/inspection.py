@@ -229,7 +229,8 @@ class Inspection:
         part["seen"] += 1
         box = _box(judged.xyxy)
         part["last"] = [box, index]
-        if judged.cut or part["told"]:
+        if judged.cut or judged.far or part["told"]:
+            part["away"] = math.dist(middle, self._place.tolist()) if not judged.cut else 0.0
             return
         away = math.dist(middle, self._place.tolist())
         look = {
@@ -261,8 +262,11 @@ class Inspection:
     def _verdict(self, part: Dict[str, Any]) -> Event:
         part["told"] = True
         if not part["looks"]:
-            text = "the part was never whole in view"
-            reason = Reason("cut", None, condition=True, text=text)
+            # Whole, but never so near to its place that it was judged, or never whole.
+            whole = part.get("away", 0.0) > 0
+            text = "the part was never near the place where it is judged" if whole else (
+                "the part was never whole in view")  # fmt: skip
+            reason = Reason("place" if whole else "cut", None, condition=True, text=text)
             box, index = part["last"]
             part["looks"] = []
             return self._tell(Verdict.of([reason]), box, [], part["at"], index, 0)

@@ -136,7 +136,7 @@ class Station:
         if self.rejecter is not None and self.rejecter.late == 1:
             self.source.warnings.append(
                 f"The verdict on part {part} came after the part had passed the output, which went "
-                "to its safe state; how many did is told in the summary as `output.late`."
+                "to its safe state; how many did is told in the summary as `run.output.late`."
             )
 
     def _line_failed(self, error: BaseException) -> None:

@@ -286,7 +286,7 @@ def _learn(
             f"at most {lesson.proved:.1%} are (95 % confidence): {lesson.more_parts} more good "
             "parts would."
         )
-    new.write(part, checks, taught)
+    new.write(part, checks, taught, next((p.travel for p in parts if p.travel), None))
     return lesson
 
 

@@ -35,6 +35,7 @@ class Sample:
         focus: Sharpness of the part.
         colour: CIE Lab.
         path: Where the picture lies, or None.
+        travel: Of the first one: `x` or `y`, the way in which parts travel, where they do.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Sample:
     focus: float
     colour: np.ndarray
     path: Optional[Path] = None
+    travel: Optional[str] = None
 
 
 def samples(recipe: LoadedRecipe, place: str, tell: Tell) -> List[Sample]:
@@ -129,6 +131,7 @@ def _from_source(recipe: LoadedRecipe, uri: str, tell: Tell) -> List[Sample]:
         if settings.by == "input":  # every picture of a recording was triggered
             settings = _by_picture(settings)
         pipeline = Inspection("camera", settings, source.size)
+        ends: Dict[int, Tuple[np.ndarray, np.ndarray]] = {}
         recent: Dict[int, Tuple[np.ndarray, List[Look]]] = {}
         last = 0
 
@@ -157,9 +160,17 @@ def _from_source(recipe: LoadedRecipe, uri: str, tell: Tell) -> List[Sample]:
                 del recent[old]
             parts = tuple(Judged(Verdict.of([]), k.xyxy, k.middle, k.length, k.cut) for k in looks)
             keep(pipeline.process(_seen(frame, Findings(parts))))
+            tracks = pipeline.tracks()
+            if tracks is not None:
+                for track, box in zip(tracks.track_id.tolist(), tracks.xyxy):
+                    middle = 0.5 * (box[:2] + box[2:]).astype(float)
+                    ends[track] = (ends.get(track, (middle, middle))[0], middle)
             if source.frames:
                 tell(min((last + 1) / source.frames, 1.0), f"{len(found)} parts")
         keep(pipeline.finish())
+    ways = np.array([np.abs(b - a) for a, b in ends.values()]).reshape(-1, 2).sum(axis=0)
+    if found and ways.max() > 3 * ways.min() + max(found[0].size):
+        found[0] = replace(found[0], travel="xy"[int(ways.argmax())])
     return found
 
 

@@ -6,7 +6,7 @@ import io
 import os
 import shutil
 from pathlib import Path
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
 
@@ -82,7 +82,10 @@ class NewVersion:
         with contextlib.suppress(FileNotFoundError):
             (self.folder / file).unlink()
 
-    def write(self, part: Dict[str, Any], checks: Dict[str, Any], taught: Dict[str, Any]) -> None:
+    def write(
+        self, part: Dict[str, Any], checks: Dict[str, Any], taught: Dict[str, Any],
+        travel: Optional[str] = None,
+    ) -> None:  # fmt: skip
         """Put the recipe together: the user's own file, with what was learnt in its place."""
         from ruamel.yaml import YAML
 
@@ -92,12 +95,14 @@ class NewVersion:
         if data.get("cameras"):
             (name,) = data["cameras"]
             # Keys of the one camera and keys at the top mean the same: learnt ones stand on top.
-            for key in ("part", "checks", "taught", "artefacts", "version"):
+            for key in ("part", "trigger", "checks", "taught", "artefacts"):
                 if isinstance(data["cameras"][name], dict) and key in data["cameras"][name]:
                     at = data["cameras"][name]
         at["version"] = self.version
         if part:
             at["part"] = {**(at.get("part") or {}), **part}
+        if travel is not None and not (at.get("trigger") or {}).get("travel"):
+            at["trigger"] = {**(at.get("trigger") or {}), "travel": travel}
         at["checks"] = checks
         at["taught"] = taught
         names = sorted(p.name for p in self.folder.iterdir())

@@ -16,6 +16,7 @@ from .pictures import read_picture
 from .recipe import GoldenCheck, LoadedRecipe
 
 TWO_PARTS = 1.6  # times the most that one part covers: more than one part, or one upon another
+GATE = 0.1  # share of the picture in which parts are measured, along their way
 DOUBT = 0.8  # of the largest difference that may be: from there on a part is unsure
 CLIPPED = 0.2  # share of a part that may be black or white beyond what good parts show
 
@@ -32,6 +33,7 @@ class Judged:
         cut: Whether the border cuts it.
         defects: `(n, 4)` float32 pixels: places that are not as good parts are.
         scores: `(n,)` float32 in 0.5..1.
+        far: Whether it is too far from the place to be looked at closely: not judged.
     """
 
     verdict: Verdict
@@ -41,6 +43,7 @@ class Judged:
     cut: bool = False
     defects: np.ndarray = field(default_factory=lambda: np.zeros((0, 4), np.float32))
     scores: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
+    far: bool = False
 
 
 def part_colour(look: Look) -> np.ndarray:
@@ -158,10 +161,14 @@ class Judge:
                 return (self._unsure(look, problems),), problems
             return (self._part(look, image, self._gauge(image)),), problems
         looks = find_parts(image, self.settings.part.least_area, self.size)
-        gauged = self._gauge(image) if looks and not problems else None
+        near = [self._near(look, image) for look in looks]
+        close = any(n and not k.cut for n, k in zip(near, looks))
+        gauged = self._gauge(image) if close and not problems else None
         found = []
-        for look in looks:
-            if look.cut:
+        for look, within in zip(looks, near):
+            if not within and not look.cut:
+                found.append(Judged(Verdict.of([]), look.xyxy, look.middle, look.length, far=True))
+            elif look.cut:
                 text = "the border of the picture cuts the part"
                 cut = Reason("cut", 1.0, high=0, condition=True, text=text)
                 found.append(self._unsure(look, (cut,)))
@@ -199,6 +206,20 @@ class Judge:
                        condition=True, text="grey level of the ground; others than when taught")
             )  # fmt: skip
         return tuple(r for r in reasons if r.outcome != PASS)
+
+    def _near(self, look: Look, image: np.ndarray) -> bool:
+        """Whether a part is within the gate around the place where it is judged."""
+        trigger = self.settings.trigger
+        gate = trigger.gate
+        if gate is None:
+            gate = 1.0 if self.gauging is None else GATE
+        if self.settings.by != "arrival" or gate >= 1:
+            return True
+        size = np.array([image.shape[1], image.shape[0]], float)
+        away = np.abs(look.middle - np.array(trigger.place) * size) / size.max()
+        if trigger.travel is not None:
+            return bool(away["xy".index(trigger.travel)] <= gate)
+        return bool(away.min() <= gate)
 
     def _gauge(self, image: np.ndarray) -> Any:
         return None if self.gauging is None else self.gauging.measure(image)

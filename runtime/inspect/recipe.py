@@ -86,6 +86,10 @@ class TriggerSettings(_Struct):
             a digital input. `arrival` for parts that are found by their outline, else `picture`.
         every: Seconds, of the timer.
         place: Where parts are seen best, `[x, y]` as shares of the picture.
+        gate: Share of the picture, to both sides of that place, in which parts are looked at
+            closely; others are only followed. Everywhere unless given; a tenth with gauges, which
+            take their time.
+        travel: `x` or `y`: the way parts travel, along which the gate is measured; learnt.
         still: Seconds that a part must lie still to be judged away from that place.
         input: The digital input.
         delay: Seconds from its edge to the picture that shows the part.
@@ -95,6 +99,8 @@ class TriggerSettings(_Struct):
     by: Optional[str] = None
     every: float = 0.0
     place: List[float] = msgspec.field(default_factory=lambda: [0.5, 0.5])
+    gate: Optional[float] = None
+    travel: Optional[str] = None
     still: float = 0.4
     input: Optional[InputLine] = None
     delay: float = 0.0
@@ -109,6 +115,10 @@ class TriggerSettings(_Struct):
             raise ValueError("`by: input` and `input` go together")
         if len(self.place) != 2 or not all(0 <= v <= 1 for v in self.place):
             raise ValueError("place must be [x, y], each from 0 to 1")
+        if self.gate is not None and not 0 < self.gate <= 1:
+            raise ValueError("gate must be above 0, to 1")
+        if self.travel is not None:
+            _one_of("travel", self.travel, ("x", "y"))
         if not (self.still >= 0 and self.delay >= 0 and self.within > 0):
             raise ValueError("still and delay must not be below 0, within above it")
 

@@ -111,6 +111,22 @@ def test_a_part_that_disappears_is_told_by_the_clock_where_no_picture_comes():
     assert pipeline.tick(5.0) == []
 
 
+def test_parts_far_from_their_place_are_followed_and_unsure_if_they_never_come_near():
+    pipeline = Inspection("camera", recipe(), SIZE)
+    events = []
+    for frame in range(60):
+        x = 60 + 15.0 * frame
+        parts = []
+        if x < 580:
+            far = Judged(Verdict.of([]), part(x).xyxy, np.array([x, 180.0]), 60.0, far=True)
+            parts = [part(x, value=9.0) if abs(x - 320) < 50 else far]
+            parts.append(Judged(Verdict.of([]), part(x, 40.0).xyxy, np.array([x, 40.0]), 60.0,
+                                far=True))  # fmt: skip
+        events += pipeline.process(seen(frame / 10, *parts))
+    found = [(e.payload["verdict"], e.payload["reasons"][0]["name"]) for e in events]
+    assert found == [("fail", "difference"), ("unsure", "place")]
+
+
 def test_a_broken_condition_makes_the_part_unsure():
     pipeline = Inspection("camera", recipe(), SIZE)
     events = []

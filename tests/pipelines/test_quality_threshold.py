@@ -20,7 +20,8 @@ def test_one_further_part_is_rejected_as_often_as_wanted(n, rate, skew):
         rejected += values[n] > limit.value
         covered += limit.interval[0] <= limit.expected <= limit.interval[1]
     # Never more than wanted but for chance; where few were seen, less: none of them is rejected.
-    assert rejected / trials < 1.5 * rate + 3 * np.sqrt(rate / trials)
+    # A logarithm of 1 and more bends what is exactly lognormal a little.
+    assert rejected / trials < (2.5 if skew else 1) * rate + 3 * np.sqrt(rate / trials)
     assert covered == trials
 
 

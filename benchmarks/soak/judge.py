@@ -17,6 +17,9 @@ MB_AN_HOUR = 5.0
 SETTLING_MB = 4.0
 """What may be added once, whatever the time: pools that find their size."""
 
+SHORT_MB = 20.0
+"""The same where there was less time than `TELLING_H`, and pools had not found it yet."""
+
 TELLING_H = 0.15
 """A slope over less than this many hours would tell of noise."""
 
@@ -81,7 +84,7 @@ def memory(lives: Sequence[Life]) -> List[Check]:
     hours = (settled[-1].moment - settled[0].moment) / 3600
     slope = _slope([(r.moment / 3600, r.own_mb + r.children_mb) for r in settled])
     grown = slope * hours
-    limit = SETTLING_MB + MB_AN_HOUR * hours
+    limit = (SETTLING_MB if hours >= TELLING_H else SHORT_MB) + MB_AN_HOUR * hours
     own = np.median([r.own_mb for r in settled])
     captures = np.median([r.children_mb for r in settled])
     rate = f"{slope:+.1f} MB an hour " if hours >= TELLING_H else ""

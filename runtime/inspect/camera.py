@@ -120,6 +120,8 @@ class Camera:
         views: How many pictures showed the board.
         place_uncertainty: Millimetres by which places on the plane may be wrong along one axis,
             95 %: what the lens model leaves, smooth over neighbouring corners.
+        blur: Pixels by which the board's own edges are blurred, standard deviation; 0 where it is
+            not known. An edge of a part that is softer hides a rim.
     """
 
     size: Tuple[int, int]
@@ -131,6 +133,7 @@ class Camera:
     scale_uncertainty: float = 0.0
     views: int = 0
     place_uncertainty: float = 0.0
+    blur: float = 0.0
 
     def _pose(self) -> np.ndarray:
         return load_cv2().Rodrigues(np.asarray(self.rotation, float))[0]
@@ -210,7 +213,7 @@ class Camera:
             "distortion": self.distortion.tolist(), "rotation": self.rotation.tolist(),
             "translation": self.translation.tolist(), "rms": self.rms,
             "scale_uncertainty": self.scale_uncertainty, "views": self.views,
-            "place_uncertainty": self.place_uncertainty,
+            "place_uncertainty": self.place_uncertainty, "blur": self.blur,
         }  # fmt: skip
         write_whole(Path(path), (json.dumps(content, indent=1) + "\n").encode("utf-8"))
 
@@ -237,6 +240,7 @@ class Camera:
                 (width, height), **arrays, rms=float(content["rms"]),
                 scale_uncertainty=float(content["scale_uncertainty"]), views=int(content["views"]),
                 place_uncertainty=float(content["place_uncertainty"]),
+                blur=float(content.get("blur", 0.0)),
             )  # fmt: skip
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(
@@ -279,7 +283,7 @@ def calibrate_camera(
     if not images:
         raise DataError("there are no pictures to calibrate from")
     size = (images[0].shape[1], images[0].shape[0])
-    places, seen = [], []
+    places, seen, shown = [], [], images[-1]
     for name, image in zip(names, images):
         if (image.shape[1], image.shape[0]) != size:
             raise DataError(
@@ -291,6 +295,7 @@ def calibrate_camera(
         if len(at) >= 6:
             places.append(np.concatenate((at, np.zeros((len(at), 1))), 1).astype(np.float32))
             seen.append(pixels.astype(np.float32).reshape(-1, 1, 2))
+            shown = image
         elif ground is not None and image is ground:
             raise DataError(f"{name} does not show the board", remedy=_LOOK)
     if len(places) < LEAST_VIEWS:
@@ -330,7 +335,25 @@ def calibrate_camera(
     weight = np.exp(-0.5 * apart / board.square_mm**2)
     shared = weight @ miss / weight.sum(axis=1, keepdims=True)
     place = 2 * float(np.sqrt((shared**2).mean()))
-    return replace(camera, scale_uncertainty=scale, place_uncertainty=place)
+    blur = _blur(cv2, shown, at, seen[-1].reshape(-1, 2), board.square_mm)
+    return replace(camera, scale_uncertainty=scale, place_uncertainty=place, blur=blur)
+
+
+def _blur(cv2: Any, image: np.ndarray, at: np.ndarray, pixels: np.ndarray, square: float) -> float:
+    """Pixels by which the edges between neighbouring corners are blurred; 0 where none is seen."""
+    from .edges import find_edges
+
+    apart = at[None] - at[:, None]
+    one, two = np.nonzero(np.abs(np.hypot(apart[..., 0], apart[..., 1]) - square) < 0.01 * square)
+    along = pixels[two] - pixels[one]
+    length = np.linalg.norm(along, axis=1, keepdims=True)
+    normal = np.stack((along[:, 1], -along[:, 0]), axis=1) / np.maximum(length, 1e-9)
+    middle = 0.5 * (pixels[one] + pixels[two])
+    if not len(middle) or float(np.median(length)) < 12:
+        return 0.0
+    grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY) if image.ndim == 3 else image
+    blur = find_edges(grey.astype(np.float32), middle, normal, 2.0).blur
+    return float(np.nanmedian(blur)) if np.isfinite(blur).sum() >= 8 else 0.0
 
 
 _LOOK = (

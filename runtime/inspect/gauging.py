@@ -1,7 +1,7 @@
 """Gauges of a recipe: a picture in, measured parts out, with reasons and what forbids to judge."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, Union
 
@@ -161,6 +161,9 @@ class Gauging:
             blurs.append(found.blur)
             masks |= blob.mask
             conditions += self._likeness(found)
+            if self.camera is not None and self.camera.blur > 0:
+                sharpest = min(found.lens, self.camera.blur)
+                found = replace(found, lens=sharpest)
             sight = Sight(grey, image, self.plane, found, blob.mask, self.shape, card, len(blobs))
             parts.append(self._part(sight, blob))
         if blobs:
@@ -189,7 +192,7 @@ class Gauging:
             DataError: No ground can be told from parts.
         """
         grey = _grey(image)
-        blobs = self._without_specks(find_blobs(image, self.settings.least_area))
+        blobs = self._parts_alone(find_blobs(image, self.settings.least_area))
         factor = _factor(image)
         return blobs, [lie(grey, self.plane, blob, self.shape, factor) for blob in blobs]
 
@@ -200,11 +203,27 @@ class Gauging:
 
     def _blobs(self, image: np.ndarray) -> Tuple[List[Blob], List[Reason]]:
         try:
-            return self._without_specks(find_blobs(image, self.settings.least_area)), []
+            return self._parts_alone(find_blobs(image, self.settings.least_area)), []
         except DataError as error:
             return [], [Reason("ground", None, condition=True, text=str(error))]
 
-    def _without_specks(self, blobs: List[Blob]) -> List[Blob]:
+    def _parts_alone(self, blobs: List[Blob]) -> List[Blob]:
+        """Without specks, fixed marks and cards."""
+        settings, cv2 = self.settings, load_cv2()
+        fixed = [*settings.marks, *settings.patches]
+        if settings.grey is not None:
+            fixed.append(settings.grey)
+
+        def covers(blob: Blob) -> bool:
+            around = blob.contour.astype(np.float32).reshape(-1, 1, 2)
+            middle = 0.5 * (blob.xyxy[:2] + blob.xyxy[2:])
+            return any(
+                cv2.pointPolygonTest(around, (0.5 * (x1 + x2), 0.5 * (y1 + y2)), False) >= 0
+                or (x1 <= middle[0] <= x2 and y1 <= middle[1] <= y2)
+                for x1, y1, x2, y2 in fixed
+            )
+
+        blobs = [blob for blob in blobs if not covers(blob)]
         if self.shape is None or not blobs:
             return blobs
         kept = []

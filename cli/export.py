@@ -102,8 +102,10 @@ def _names(value: Optional[str]) -> Optional[List[str]]:
 @click.option("--scale", metavar="X", help="Factor on 0..255 pixels: 1, or 1/255.")
 @click.option("--mean", metavar="A,B,C", help="Taken off after the scale.")
 @click.option("--std", metavar="A,B,C", help="Divided by after that.")
-@click.option("--resize", metavar="NAME", help="letterbox, centre or stretch.")
+@click.option("--resize", metavar="NAME", help="letterbox, centre, stretch or crop.")
 @click.option("--pad", type=int, help="Grey value of the padding.")
+@click.option("--map", "with_map", is_flag=True,
+              help="A classifier's class-activation maps as a further output.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def command(
     model: str,
@@ -122,6 +124,7 @@ def command(
     metric: Optional[str],
     sure: bool,
     picture: Optional[str],
+    with_map: bool,
     **options: Any,
 ) -> None:
     """Write MODEL as ONNX with its card, once its numbers have proved to be the same.
@@ -152,6 +155,10 @@ def command(
         from ..export import export_model
 
         report = export_model(model, keep_float=kept, progress=tell, **options)
+    if with_map:
+        from ..runtime.classify import add_map
+
+        add_map(report["out"], report["out"])
     _tell("")
     if as_json:
         click.echo(json.dumps(report))

@@ -47,6 +47,10 @@ def test_export_writes_what_the_numbers_are_and_how_pictures_are_cut(tmp_path, p
     image = colours.picture("red", (40, 20, 100, 80), (160, 120))
     with load_classifier(out) as one, load_classifier(plain) as two:
         assert one(image) == pytest.approx(two(image), abs=1e-5)
+    assert run_cli([*given, "--classes", "red,green,blue", "--map"]) == 0
+    with load_classifier(out) as model:
+        assert model.maps and model.card.classes == ("red", "green", "blue")
+        assert model.map(image, 0)[50, 70] > 0.5
     assert run_cli([*given, "--classes", "red,green"]) == 1
     assert "tells apart 3 classes" in capsys.readouterr().err
 

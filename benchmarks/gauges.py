@@ -426,8 +426,8 @@ def main(arguments: Optional[List[str]] = None) -> int:
     """Print all tables."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seed", type=int, default=71, help="of rendered parts and the bench")
-    parser.add_argument("--parts", type=int, default=60, help="rendered in each light")
-    parser.add_argument("--seeds", type=int, default=12, help="benches")
+    parser.add_argument("--parts", type=int, default=40, help="rendered in each light")
+    parser.add_argument("--seeds", type=int, default=6, help="benches")
     options = parser.parse_args(arguments)
     load_cv2().setNumThreads(1)
     for light in LIGHT:

@@ -177,7 +177,7 @@ def test_a_moved_camera_is_seen_by_fixed_marks():
     gone[:40, :40] = 40
     assert "fixed marks are not where" in gauging.measure(gone).problems[0].text
     with pytest.raises(DataError, match="nothing that could be found again"):
-        teach_gauges({"marks": [[290, 205, 310, 225]]}, [image], CAMERA)
+        teach_gauges({"marks": [[290, 205, 310, 225]]}, [seen(plate(15), 4)], CAMERA)
 
 
 def test_several_parts_are_measured_one_by_one():

@@ -19,6 +19,7 @@ from typing import Any, BinaryIO, Callable, Dict, List, Optional, Sequence
 
 from ..core import EdgelaneError, ReleaseError, StorageError, UsageError
 from . import bare
+from .answers import ANSWERS, plain, understood
 
 OPTIONS = (
     "BatchMode=yes",
@@ -198,8 +199,8 @@ class Far:
         while True:
             answer = self._answer()
             if "says" not in answer:
-                return answer
-            says(answer["says"])
+                return understood(answer, ANSWERS[do], self.host) if do in ANSWERS else {}
+            says(plain(str(answer["says"])))
 
     def send(
         self, file: BinaryIO, spans: Sequence[Sequence[int]], tell: Callable[[int], None]
@@ -222,7 +223,7 @@ class Far:
                 start += len(block)
                 gone += len(block)
                 tell(gone)
-        return self._answer()
+        return understood(self._answer(), ANSWERS["receive"], self.host)
 
     def begin(self, do: str, **given: Any) -> None:
         """Ask for something that goes on with bytes."""
@@ -273,8 +274,8 @@ class Far:
                 break
         if "error" not in answer:
             return answer
-        text, kind = str(answer["error"]), answer.get("kind")
-        where = f" ({answer['where']})" if answer.get("where") else ""
+        text, kind = plain(str(answer["error"])), answer.get("kind")
+        where = f" ({plain(str(answer['where']))})" if answer.get("where") else ""
         if kind == "full":
             raise StorageError(
                 f"the disk of {self.host} is full{where}",
@@ -295,7 +296,8 @@ class Far:
         except subprocess.TimeoutExpired:
             code = None
         self._errors.seek(0)
-        said = self._errors.read().decode("utf-8", "replace").strip()
+        text = self._errors.read().decode("utf-8", "replace")
+        said = "\n".join(plain(line) for line in text.strip().splitlines())
         if self._late:
             return EdgelaneError(
                 f"{self.host} does not answer",

@@ -24,6 +24,7 @@ from typing import (
 )
 
 from ..core import EdgelaneError, ReleaseError, find_device
+from .answers import Installation, understood
 from .bundle import SIGNATURE, Opened, open_bundle, open_file
 from .far import Cut, Far, Refused, Torn
 from .install import release_id
@@ -404,6 +405,7 @@ class _Work:
         with contextlib.suppress(ValueError, IndexError):
             told = json.loads(answer["out"].splitlines()[-1])
             if isinstance(told, dict):
+                understood(told, Installation, self.host)
                 return told
         raise ReleaseError(f"the installation on {self.host} ended without an answer")
 

@@ -9,6 +9,8 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from ..core import EdgelaneError, ReleaseError, StorageError, UsageError, find_device
 from ..runtime.jetson import Machine, detect
+from .answers import plain
+from .bare.facts import TOLD
 from .bare.receive import PYTHON
 from .checks import EARLIEST, check_device, check_expiry, check_version, day_of
 from .keys import PublicKey
@@ -38,7 +40,7 @@ class Facts(NamedTuple):
     @property
     def release(self) -> Optional[str]:
         """Id of the release that runs, or None."""
-        return self.told["release"]
+        return plain(self.told["release"]) if self.told["release"] is not None else None
 
     @property
     def trust(self) -> Trust:
@@ -60,7 +62,7 @@ class Facts(NamedTuple):
                 jetpack = f" (JetPack {machine.jetpack.name})" if machine.jetpack else ""
                 words.append(f"L4T {machine.l4t}{jetpack}")
         words.append(f"TensorRT {self.tensorrt or 'none'}")
-        return ", ".join([*words, f"Python {python}", f"{told['free'] / 1e9:.1f} GB free"])
+        return plain(", ".join([*words, f"Python {python}", f"{told['free'] / 1e9:.1f} GB free"]))
 
     @property
     def tensorrt(self) -> Optional[str]:
@@ -75,7 +77,9 @@ def read_facts(host: str, told: Dict[str, Any]) -> Facts:
     """What a device tells, understood."""
     with tempfile.TemporaryDirectory(prefix="edgelane-facts-") as name:
         root = Path(name)
-        files = {**told["files"], "proc/meminfo": told["memory"] + "\n"}
+        # Only these: what comes from elsewhere must not choose where it is written.
+        files = {path: told["files"].get(path, "") for path in TOLD}
+        files["proc/meminfo"] = told["memory"] + "\n"
         files["var/lib/dpkg/status"] = told["packages"]
         for path, text in files.items():
             if text.strip():
@@ -243,7 +247,7 @@ def candidates(facts: Facts, found: List[Dict[str, Any]]) -> List[Python]:
     for one in found:
         if one.get("script"):
             return [Python(one["command"], None, one["edgelane"], OLDEST, "")]
-        command, (major, minor) = one["command"], one["python"]
+        command, (major, minor) = one["command"], (*one["python"], 0, 0)[:2]
         run = [*command, "-m", "edgelane"]
         all_of_them.append(Python(run, command, one["edgelane"], (major, minor), one["machine"]))
     good = [one for one in all_of_them if one.version >= OLDEST]

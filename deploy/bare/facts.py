@@ -62,9 +62,7 @@ def facts(root: str) -> Dict[str, Any]:
         "packages": _packages(root),
         "tensorrt": _tensorrt(root),
         "release": at.current(),
-        "version": (_json(os.path.join(at.release(at.current()), "manifest.json")) or {}).get(
-            "version"
-        ),
+        "version": _version(at.release(at.current())),
         "probation": state.get("probation"),
         "order": state.get("order", []),
         "good": state.get("good", []),
@@ -223,6 +221,11 @@ def _json(path: str) -> Optional[Dict[str, Any]]:
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) else None
+
+
+def _version(folder: str) -> Optional[int]:
+    found = (_json(os.path.join(folder, "manifest.json")) or {}).get("version")
+    return found if isinstance(found, int) else None
 
 
 def _trust(path: str) -> Dict[str, Any]:

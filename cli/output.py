@@ -64,6 +64,14 @@ def describe(summary: Dict[str, Any]):
             yield f"{indent}zone    {zone}: {entries} entries{stay}, at most {most} at once"
         if "visitors" in part:
             yield f"{indent}people  {part['visitors']}"
+        if "inspected" in part:
+            share = "" if part["yield"] is None else f", yield {part['yield']:.1%}"
+            yield (
+                f"{indent}parts   {part['inspected']}: {part['passed']} pass, {part['failed']} "
+                f"fail, {part['unsure']} unsure{share}"
+            )
+            for reason, count in list(part["reasons"].items())[:8]:
+                yield f"{indent}reason  {reason}: {count}"
         for kind, count in part.get("objects", {}).items():
             yield f"{indent}object  {kind}: {count}"
     for warning in summary.get("warnings", []):

@@ -72,7 +72,7 @@ class Learnt:
 def learn_outline(parts: Sequence[Sample], rate: float) -> Dict[str, Tuple[List[float], Threshold]]:
     """Limits of length, width and area, by name, each with the threshold of its deviation."""
     found = {}
-    for name, share, pixels in (("length", 0.01, 1.0), ("width", 0.01, 1.0), ("area", 0.03, 0.0)):
+    for name, share, pixels in (("length", 0.01, 0.5), ("width", 0.01, 0.5), ("area", 0.02, 0.0)):
         values = np.array([getattr(p.look, name) for p in parts], float)
         middle = float(np.median(values))
         least = max(share * middle, pixels, 4.0 if name == "area" else 0.0)

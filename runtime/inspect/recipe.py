@@ -129,7 +129,7 @@ class OutlineCheck(_Struct):
     Attributes:
         length: `[least, most]` of the longer side; learnt unless given.
         width: Of the shorter side, likewise.
-        area: In square pixels, without holes that show the ground, likewise.
+        area: Within the outline, holes as well, in square pixels, likewise.
     """
 
     length: Optional[List[Optional[float]]] = None

@@ -5,12 +5,13 @@ import json
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Union
 
-from ..core import InputSpec, ModelCard, ModelError, UsageError, did_you_mean
+from ..core import EdgelaneError, InputSpec, ModelCard, ModelError, UsageError, did_you_mean
 from ..core.card import METADATA_KEY
 from ..runtime.backends import Backend
 from ..runtime.classify import build_classifier
 from ..runtime.decoders.registry import FAMILIES
 from ..runtime.model import build_model
+from ..runtime.pose import COCO_17, build_pose, build_pose_detector
 
 CardLike = Union[None, ModelCard, Mapping[str, Any], str, Path]
 
@@ -132,6 +133,8 @@ def make_card(
         inner["size"] = size
     if task == "classify":
         return _classifier(own, backend, fields, inner, where), ""
+    if task == "pose":
+        return _pose(own, backend, fields, inner, where), ""
     if task != "detect":
         return _plain(own, fields, inner, str(task)), ""
     try:
@@ -177,6 +180,35 @@ def _classifier(
     if own is None and "resize" not in inner:
         extra.setdefault("classify", {"crop": model.settings.crop})
     return dataclasses.replace(model.card, task="classify", extra=extra, **changes)
+
+
+def _pose(
+    own: Optional[ModelCard],
+    backend: Backend,
+    fields: Mapping[str, Any],
+    inner: Dict[str, Any],
+    where: str,
+) -> ModelCard:
+    """A card of a pose net, of one person or of whole pictures, which says how it is read."""
+    decoder = fields.get("decoder")
+    extra = {**(own.extra if own else {}), **fields.get("extra", {})}
+    skeleton = extra.get("skeleton")
+    try:
+        net: Any = build_pose(backend, decoder=decoder, skeleton=skeleton, input=inner, where=where)
+    except EdgelaneError as error:
+        try:
+            net = build_pose_detector(
+                backend, decoder=decoder, skeleton=skeleton, input=inner, where=where
+            )
+        except EdgelaneError:
+            if own is None and decoder is None and skeleton is None:
+                return _plain(own, fields, inner, "pose")  # its reader is the user's own
+            raise error from None
+    card: ModelCard = net.card
+    changes = {k: v for k, v in fields.items() if k not in ("input", "decoder", "task", "extra")}
+    if skeleton is None and net.skeleton == COCO_17:
+        extra["skeleton"] = "coco-17"
+    return dataclasses.replace(card, task="pose", extra={**card.extra, **extra}, **changes)
 
 
 def _plain(

@@ -207,6 +207,7 @@ def build_pose(
         raise ModelError(f"{where} is no pose net", got=f"task {card.task!r}", expected="'pose'")
     signature = signature_of(backend, card, input or {}, where)
     wanted = decoder or (card.decoder if card else None)
+    wanted = None if wanted == "none" else wanted  # of a card that does not say
     noted = card.extra.get("pose") if card else None
     chosen = PoseSettings.read(noted) if noted is not None else None
     if settings:

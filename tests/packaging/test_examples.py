@@ -47,3 +47,20 @@ def test_a_setting_that_the_own_pipeline_lacks_is_named(desk, capsys):
     replay = ["replay", "crowd.yaml", "--detections", "walkers.txt", "--fps", "10"]
     assert run_cli([*replay, "--size", "640x360"]) == 2
     assert "Did you mean 'allowed'?" in capsys.readouterr().err
+
+
+def test_a_classifier_is_made_from_nothing(desk, capsys, monkeypatch):
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    monkeypatch.syspath_prepend(str(desk))
+    import trays
+
+    trays.main()
+    assert int(capsys.readouterr().out.split("right on ")[1].split()[0]) >= 21
+    config = "pipeline: classification\nmodel: tray.onnx\nsource: trays.mp4\nmap: true\n"
+    Path("tray.yaml").write_text(config, encoding="utf-8")
+    assert run_cli(["run", "tray.yaml", "--json"]) == 0
+    capsys.readouterr()
+    summary = json.loads(Path("runs/tray/summary.json").read_text(encoding="utf-8"))
+    assert summary["changes"] == 2 and summary["classes"]["dirty"]["spells"] == 1
+    assert summary["classes"]["dirty"]["seconds"] == pytest.approx(3.0, abs=0.6)

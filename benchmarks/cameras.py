@@ -13,8 +13,8 @@ the shipped detector and the counting pipeline. Parts, which can be chosen by na
 - `mixed`: slow cameras beside fast ones on a device that is too slow for all.
 - `priorities`: half of the cameras have three times the priority of the others.
 - `faults`: one camera hangs and comes back again and again: what that does to the p99 of others.
-- `batches`: the same model taking one picture a run, and any number: whether it notices that a
-  CPU gains nothing.
+- `batches`: the model with an open batch, which a CPU gains nothing by: whether that is noticed,
+  against the same graph where no batch is tried.
 
 Where other programs run on the machine their share of its cores is taken from `/proc/stat` and
 shown.
@@ -343,7 +343,7 @@ def faults(model: Model, paths: Sequence[Path], seconds: float) -> Dict[str, Any
 
 
 def batches(model: Model, paths: Sequence[Path], seconds: float) -> Dict[str, Any]:
-    """Files, so that frames always wait: the graph as it is, and with an open batch."""
+    """Files, so that frames always wait, through a graph with an open batch."""
     with tempfile.TemporaryDirectory() as folder:
         opened = Path(folder) / "open.onnx"
         open_batch(Path(model.where), opened)
@@ -351,7 +351,7 @@ def batches(model: Model, paths: Sequence[Path], seconds: float) -> Dict[str, An
             speeds: Dict[str, List[float]] = {"one": [], "any": []}
             sizes: Dict[int, int] = {}
             for _ in range(3):
-                for name, which in (("one", model), ("any", free)):
+                for name, which in (("one", _One(free)), ("any", free)):
                     stats = _files(which, paths[:2])
                     speeds[name].append(1e3 * stats.cpu_s / stats.processed)
                     if name == "any":
@@ -360,14 +360,27 @@ def batches(model: Model, paths: Sequence[Path], seconds: float) -> Dict[str, An
     ratio = min(speeds["any"]) / min(speeds["one"])
     told = ", ".join(f"{count} of {size}" for size, count in sorted(sizes.items()))
     print(
-        f"batches     CPU a frame with an open batch against one picture a run: {ratio:.3f}; "
-        f"runs: {told}",
+        f"batches     CPU a frame where batches are tried against where not: {ratio:.3f} (target "
+        f"1.05); runs: {told}",
         flush=True,
     )
     return {"ratio": round(ratio, 3), "sizes": sizes, "good": ratio <= 1.05}
 
 
-def _files(model: Model, paths: Sequence[Path]) -> RunStats:
+class _One:
+    """A model that takes one picture a run, whatever its graph does."""
+
+    batch = 1
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self.preprocess = model.preprocess
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+
+def _files(model: Any, paths: Sequence[Path]) -> RunStats:
     with contextlib.ExitStack() as stack:
         sources = {p.name: stack.enter_context(open_source(p, p.name)) for p in paths}
         streams = {

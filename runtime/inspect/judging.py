@@ -16,7 +16,7 @@ from .pictures import read_picture
 from .recipe import GoldenCheck, LoadedRecipe
 
 TWO_PARTS = 1.6  # times the most that one part covers: more than one part, or one upon another
-GATE = 0.1  # share of the picture in which parts are measured, along their way
+GATE = 0.04  # share of the picture in which parts are measured, along their way
 DOUBT = 0.8  # of the largest difference that may be: from there on a part is unsure
 CLIPPED = 0.2  # share of a part that may be black or white beyond what good parts show
 

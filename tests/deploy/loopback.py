@@ -5,7 +5,9 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
+import zipfile
 from pathlib import Path
 from typing import List, Optional
 
@@ -124,3 +126,27 @@ def save_heavy(path: Path, size: int = 400_000) -> Path:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     onnx.save(model, str(path))
     return path
+
+
+FAKE = """\
+import json, sys
+print("looking at the golden clip", file=sys.stderr)
+print(json.dumps({"release": "by " + __file__, "arguments": sys.argv[1:], "unchanged": False}))
+"""
+
+
+def fake_edgelane(folder: Path) -> Path:
+    """A wheel that installs nothing, and tells how it was called."""
+    wheel = folder / "edgelane-9.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("edgelane/__init__.py", "__version__ = '9.0'\n")
+        archive.writestr("edgelane/__main__.py", FAKE)
+    return wheel
+
+
+def naked_python(path: Path) -> Path:
+    """A Python with all that edgelane needs, but without edgelane."""
+    import msgspec
+
+    site = os.path.dirname(os.path.dirname(msgspec.__file__))
+    return executable(path, f'PYTHONPATH="$PYTHONPATH:{site}" exec {sys.executable} -S "$@"')

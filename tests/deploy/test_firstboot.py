@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from loopback import executable
+from loopback import executable, fake_edgelane, naked_python
 
 from edgelane.core import DataError, ReleaseError, UsageError
 from edgelane.deploy import Layout, new_key, read_trust, running
@@ -22,7 +22,8 @@ def boot(root: Path, tmp_path: Path) -> subprocess.CompletedProcess:
     """What the unit does, below a root."""
     path = tmp_path / "bin"
     path.mkdir(exist_ok=True)
-    executable(path / "python3", f'exec {sys.executable} "$@"')
+    if not (path / "python3").exists():
+        executable(path / "python3", f'exec {sys.executable} "$@"')
     return subprocess.run(
         ["/usr/bin/python3", str(root / FOLDER / "run.py"), str(root)],
         env={"PATH": f"{path}:/usr/bin:/bin", "HOME": str(tmp_path)},
@@ -67,6 +68,18 @@ def test_a_first_boot_that_fails_or_is_cut_is_tried_again(shop, tmp_path):
     done = boot(root, tmp_path)
     assert done.returncode == 0, done.stdout
     assert running(root).id == made.release and list((root / FOLDER).iterdir()) == []
+
+
+def test_a_card_brings_its_own_edgelane(shop, tmp_path):
+    bundle = shop.bundle(1, wheels=[fake_edgelane(shop.folder)])
+    made = prepare_image(bundle, tmp_path / "card", trust=shop.secret.public)
+    assert not any("no wheels" in text for text in made.warnings)
+    (tmp_path / "bin").mkdir()
+    naked_python(tmp_path / "bin/python3")
+    root = made.folder / "root"
+    done = boot(root, tmp_path)
+    assert done.returncode == 0, done.stdout
+    assert f"by {root}/opt/edgelane/bootstrap" in done.stdout
 
 
 def test_what_is_asked_for_lies_where_the_system_looks(shop, tmp_path):

@@ -1,15 +1,11 @@
 """A bundle goes to a device behind a true sshd on loopback, and only what it lacks is sent."""
 
-import os
 import shutil
 import stat
 import subprocess
-import sys
-import zipfile
 
-import msgspec
 import pytest
-from loopback import executable, python_of, save_heavy
+from loopback import executable, fake_edgelane, naked_python, python_of, save_heavy
 
 from edgelane.core import ReleaseError, UsageError
 from edgelane.deploy import Layout, read_trust, rollback, running
@@ -128,23 +124,14 @@ def test_the_far_side_runs_on_old_pythons(shop, send, bin, version):
     assert done.state == "installed" and f"Python {version}" in done.device
 
 
-FAKE = """\
-import json, sys
-print("looking at the golden clip", file=sys.stderr)
-print(json.dumps({"release": "by " + __file__, "arguments": sys.argv[1:], "unchanged": False}))
-"""
-
-
 @pytest.fixture
-def naked(bin, tmp_path):
+def naked(bin):
     """A Python with all that edgelane needs, but without edgelane."""
-    site = os.path.dirname(os.path.dirname(msgspec.__file__))
-    text = f'PYTHONPATH="$PYTHONPATH:{site}" exec {sys.executable} -S "$@"'
-    return executable(bin / "naked", text)
+    return naked_python(bin / "naked")
 
 
 def test_a_device_without_edgelane_takes_it_from_the_bundle(shop, send, naked):
-    wheel = fake_edgelane(shop)
+    wheel = fake_edgelane(shop.folder)
     other = shop.folder / "edgelane-9.1-cp27-cp27m-win32.whl"
     other.write_bytes(b"not for this machine")
     bundle = shop.bundle(1, wheels=[wheel, other])
@@ -176,18 +163,9 @@ def old_device(bin, naked, tmp_path):
     return str(bin / "old"), packages
 
 
-def fake_edgelane(shop):
-    """A wheel that installs nothing, and tells how it was called."""
-    wheel = shop.folder / "edgelane-9.0-py3-none-any.whl"
-    with zipfile.ZipFile(wheel, "w") as archive:
-        archive.writestr("edgelane/__init__.py", "__version__ = '9.0'\n")
-        archive.writestr("edgelane/__main__.py", FAKE)
-    return wheel
-
-
 def test_a_device_whose_python_is_too_old_takes_one_from_the_bundle(shop, send, old_device):
     python, packages = old_device
-    bundle = shop.bundle(1, wheels=[fake_edgelane(shop)], python=packages)
+    bundle = shop.bundle(1, wheels=[fake_edgelane(shop.folder)], python=packages)
     done = send(bundle, python=python)
     assert "unpack Python 3.8, which the bundle brings" in done.steps
     assert (send.root / "opt/edgelane/python/usr/bin/python3.8").is_file()

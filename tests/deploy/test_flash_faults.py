@@ -163,7 +163,7 @@ def test_a_disk_that_is_too_full_is_told_before_anything_is_sent(shop, send, bin
     bundle = shop.bundle(1)
     text = "import shutil, collections\nU = collections.namedtuple('U', 'total used free')\n"
     (send.server.folder / "sitecustomize.py").write_text(
-        text + "shutil.disk_usage = lambda path: U(2e9, 2e9 - 5e6, 5e6)\n"
+        text + "shutil.disk_usage = lambda path: U(2000000000, 1995000000, 5000000)\n"
     )
     folder = send.server.folder
     executable(bin / "python3", f'PYTHONPATH={folder} exec /usr/bin/python3 "$@"')

@@ -267,7 +267,7 @@ def _fit_shape(found: Lying, shape: Shape, pixel: float) -> Lying:
     else:
         away = np.zeros(2)
     starts: List[Tuple[float, float]] = []
-    if not shape.turns:
+    if not shape.turns or found.shape == shape.kind == "rectangle":
         starts = [(0.0, 0.0)]
     else:
         turns = found.pose.angle + np.arange(TURNS) * (2 * math.pi / TURNS)
@@ -279,19 +279,34 @@ def _fit_shape(found: Lying, shape: Shape, pixel: float) -> Lying:
         best = [k for k in range(TURNS) if worth[k] <= min(worth[k - 1], worth[(k + 1) % TURNS])]
         starts = sorted((float(worth[k]), float(turns[k])) for k in best)[:6]
     poses = []
-    for _, turn in starts:
-        pose = _pose_about(middle, away, turn)
-        poses.append(_closest(seen, model, tree, pose, pixel, shape.turns))
+    if found.shape == shape.kind == "rectangle":
+        # Its sides say where it lies, whatever its size; what is left is which way round.
+        ways = 4 if _square(shape.outline) else 2
+        for k in range(ways):
+            pose = Pose(middle, found.pose.angle + k * (2 * math.pi / ways))
+            distance = tree.query(pose.to_part(seen))[0]
+            poses.append((pose, float(np.minimum(distance, 20 * pixel).mean())))
+    else:
+        for _, turn in starts:
+            pose = _pose_about(middle, away, turn)
+            poses.append(_closest(seen, model, tree, pose, pixel, shape.turns))
     least = min(miss for _, miss in poses)
     # Of turns that look alike, as of a symmetric part, the one nearest to none.
     alike = [p for p, miss in poses if miss <= 1.15 * least + 0.05 * pixel]
     pose = min(alike, key=lambda p: round(abs(math.remainder(p.angle, 2 * math.pi)), 6))
-    if not shape.turns:
-        pose = Pose(found.pose.middle, 0.0)
+    if found.shape == shape.kind == "round":
+        pose = Pose(found.pose.middle, pose.angle if shape.turns else 0.0)
+    pose = Pose(pose.middle, math.remainder(pose.angle, 2 * math.pi))
     return Lying(
         found.shape, pose, found.outline, found.missing, found.holes, found.blur, found.sides,
         max(found.doubt, 0.05 * pixel), least, found.lens,
     )  # fmt: skip
+
+
+def _square(outline: np.ndarray) -> bool:
+    """Whether the longer side can be taken for the shorter one."""
+    low, high = sorted(float(v) for v in np.ptp(outline, axis=0))
+    return high < 1.1 * low
 
 
 def _pose_about(middle: np.ndarray, away: np.ndarray, turn: float) -> Pose:

@@ -13,6 +13,8 @@ from .features import Circle, Line, NotFound, ends, find_circle, find_line, poly
 from .gauge_settings import PART, Gauge, expected_size
 from .plane import Plane
 
+WRONG = 0.2  # share of a width by which a part of a wrong size may be off
+
 Feature = Union[Circle, Line]
 
 
@@ -171,8 +173,15 @@ def _width(gauge: Gauge, sight: Sight) -> List[Tuple[str, Measure, str]]:
         middle = at + side * 0.5 * size * u
         start, end = pose.to_plane(np.stack((middle - half * v, middle + half * v)))
         normal = pose.turn @ (side * outward * u)
-        lens = _lens(gauge, sight)
-        lines.append(find_line(sight.grey, sight.plane, start, end, normal, gauge.reach, lens))
+        lens, plane = _lens(gauge, sight), sight.plane
+        try:
+            line = find_line(sight.grey, plane, start, end, normal, gauge.reach, lens)
+        except NotFound:
+            if gauge.reach is not None:
+                raise
+            # A part of a wrong size ends further off, and that is what shall be told.
+            line = find_line(sight.grey, plane, start, end, normal, WRONG * size, lens)
+        lines.append(line)
     value, doubt = lines_apart(lines[0], lines[1], sight.plane.relative)
     a, b = lines
     centre = 0.5 * (a.middle + b.middle)

@@ -26,6 +26,9 @@ LOG = logging.getLogger("edgelane.camera")
 LOG_EVERY_S = 60.0
 """A camera that stays away is logged this often."""
 
+KEYFRAME_S = 6.0
+"""What connecting may take longer where keyframes are rare; see `readers.KEYFRAME_S`."""
+
 STALE_S = 2.0
 """A picture that waited longer is not given: the world has gone on."""
 
@@ -363,7 +366,7 @@ class LiveSource(Source):
             return
         self._state = state
         if state == "connecting":
-            self._deadline = now + 2 * timeout
+            self._deadline = now + 2 * timeout + KEYFRAME_S
         elif state == "playing":
             self.fps = news.get("fps") or self.fps
             self._deadline = now + timeout

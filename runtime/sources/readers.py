@@ -7,7 +7,7 @@ around it is killed then.
 import math
 import os
 import time
-from typing import Any, Dict, Mapping, NamedTuple, Optional
+from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Set, Tuple
 
 import numpy as np
 
@@ -18,9 +18,12 @@ from .mjpeg import MjpegReader
 from .probe import Away, ca_file, describe
 from .timeline import SHARED
 
-ANALYZE_S = (0.5, 3.0)
-"""Seconds of a stream that FFmpeg looks at before it begins. Few do where the camera describes its
-stream, or a keyframe comes in time; else it takes as long as to the next keyframe."""
+ANALYZE_S = 0.5
+"""Seconds of a stream that FFmpeg looks at before it begins, where the camera describes its stream
+or a keyframe comes in that time."""
+
+KEYFRAME_S = 6.0
+"""The same for a camera of which that is known not to be so: it begins with the keyframe."""
 
 UNDECODED_S = 3.0
 """So long pictures may come that cannot be decoded."""
@@ -48,10 +51,14 @@ class CaptureReader:
     Args:
         capture: A `cv2.VideoCapture`.
         silent_s: Seconds after which it gives up waiting, where it does.
+        none: Called where not even a first picture came.
     """
 
-    def __init__(self, capture: Any, silent_s: float = math.inf) -> None:
+    def __init__(
+        self, capture: Any, silent_s: float = math.inf, none: Callable[[], None] = lambda: None
+    ) -> None:
         self._capture = capture
+        self._none, self._first = none, True
         self._silent_s = silent_s
         self._cv2 = load_cv2()
         self._decoded = time.monotonic()
@@ -70,6 +77,8 @@ class CaptureReader:
             moment = time.monotonic()
             # A decoder that gave up waiting hands out its last picture as if it had just come.
             if moment - began >= 0.95 * self._silent_s:
+                if self._first:
+                    self._none()
                 raise Away("the camera went silent")
             if not good:
                 raise Away("the stream broke off")
@@ -78,8 +87,10 @@ class CaptureReader:
                 break
             # Who joins in the middle of a group of pictures can decode none before the next.
             if moment - self._decoded > min(self._silent_s, UNDECODED_S):
+                if self._first:
+                    self._none()
                 raise Away("the stream cannot be decoded")
-        self._decoded = moment
+        self._decoded, self._first = moment, False
         if image.ndim == 2:
             image = self._cv2.cvtColor(image, self._cv2.COLOR_GRAY2BGR)
         return Picture(image, moment)
@@ -170,26 +181,32 @@ def _rtsp(address: Address, spec: Dict[str, Any]) -> Any:
         )
         return gstreamer.open_pipeline(line, spec["timeout"])
     cv2 = load_cv2()
-    silent_s = spec["timeout"] if hasattr(cv2, "CAP_PROP_READ_TIMEOUT_MSEC") else math.inf
-    for analyze_s in ANALYZE_S:
-        capture = _ffmpeg(
-            cv2, address, spec["timeout"], ffmpeg_options(spec["transport"], tls, analyze_s)
-        )
+    timeout = spec["timeout"]
+    silent_s = timeout if hasattr(cv2, "CAP_PROP_READ_TIMEOUT_MSEC") else math.inf
+    for patient in (True,) if _LEARNT else (False, True):
+        analyze_s = KEYFRAME_S if patient else ANALYZE_S
+        options = ffmpeg_options(spec["transport"], tls, analyze_s)
+        capture = _ffmpeg(cv2, address, (timeout + analyze_s, timeout), options)
         # Without a size it saw no keyframe, and would not decode those to come either.
         if capture.get(cv2.CAP_PROP_FRAME_WIDTH) > 0:
-            return CaptureReader(capture, silent_s)
+            return CaptureReader(capture, silent_s, lambda: _LEARNT.add("keyframes are rare"))
         capture.release()
+        _LEARNT.add("keyframes are rare")
     raise Away("the stream has no keyframe")
 
 
-def _ffmpeg(cv2: Any, address: Address, timeout: float, options: str) -> Any:
-    """OpenCV's FFmpeg, connected."""
+_LEARNT: Set[str] = set()
+"""What this process knows of its camera from earlier connections."""
+
+
+def _ffmpeg(cv2: Any, address: Address, timeouts: Tuple[float, float], options: str) -> Any:
+    """OpenCV's FFmpeg, connected; the timeouts are those to open and to read, in seconds."""
     # Read by FFmpeg at each opening; this process has one camera, so nobody else is told.
     os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = options
-    milliseconds = int(timeout * 1000)
+    opening, reading = (int(timeout * 1000) for timeout in timeouts)
     wanted = []
     names = "CAP_PROP_OPEN_TIMEOUT_MSEC", "CAP_PROP_READ_TIMEOUT_MSEC", "CAP_PROP_N_THREADS"
-    for name, value in zip(names, (milliseconds, milliseconds, 1)):
+    for name, value in zip(names, (opening, reading, 1)):
         if hasattr(cv2, name):
             wanted += [getattr(cv2, name), value]
     capture = cv2.VideoCapture()
@@ -201,7 +218,7 @@ def _ffmpeg(cv2: Any, address: Address, timeout: float, options: str) -> Any:
 
 
 def ffmpeg_options(
-    transport: str, tls: Optional[Mapping[str, Any]] = None, analyze_s: float = ANALYZE_S[0]
+    transport: str, tls: Optional[Mapping[str, Any]] = None, analyze_s: float = ANALYZE_S
 ) -> str:
     """Options of FFmpeg's RTSP client in OpenCV's notation.
 
@@ -209,10 +226,10 @@ def ffmpeg_options(
     read ahead before the first picture: a camera that is back should be counted again soon, and
     what OpenCV needs to know is in the first keyframe.
     """
-    options = (
-        f"rtsp_transport;{transport}|fflags;nobuffer|analyzeduration;{int(1e6 * analyze_s)}"
-        "|max_delay;500000"
-    )
+    options = f"rtsp_transport;{transport}|analyzeduration;{int(1e6 * analyze_s)}|max_delay;500000"
+    if analyze_s <= ANALYZE_S:
+        # What was looked at is thrown away; else it begins with the keyframe.
+        options += "|fflags;nobuffer"
     if tls is None or not tls.get("verify", True):
         return options
     trusted = ca_file(tls)

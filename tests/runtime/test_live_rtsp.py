@@ -307,6 +307,25 @@ def test_pictures_of_a_stream_joined_half_way_are_whole(codec):
             assert image.max() > 180 and (image < 100).mean() > 0.8
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("codec", ["h264", "h265"])
+def test_a_camera_whose_keyframes_are_rare_comes_back(codec):
+    if not can_encode(codec):
+        pytest.skip(f"this PyAV cannot encode {codec}")
+    camera = bar_camera(gop=100, codec=codec)  # one in five seconds
+    with RtspServer(camera) as server, Proxy(server.server_address[1]) as proxy:
+        with Viewer(f"rtsp://127.0.0.1:{proxy.port}/cam?open=30") as viewer:
+            viewer.more()
+            for count in (1, 2):
+                proxy.cut()
+                back = time.monotonic()
+                viewer.wait(lambda count=count: viewer.source.reconnects == count)
+                assert time.monotonic() - back < BACK_S
+                viewer.more()
+            for *_, image in viewer.frames:
+                assert image.max() > 180 and (image < 100).mean() > 0.8
+
+
 def test_a_connection_that_loses_bytes_gives_pictures_again(camera):
     with RtspServer(camera) as server, Proxy(server.server_address[1]) as proxy:
         with Viewer(f"rtsp://127.0.0.1:{proxy.port}/cam?timeout=2") as viewer:

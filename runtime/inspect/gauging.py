@@ -153,11 +153,11 @@ class Gauging:
         conditions += checks.parts_in_view(blobs, settings)
         card, trouble = self._card(image)
         conditions += trouble
-        grey = _grey(image)
+        grey = grey_of(image)
         parts: List[FoundPart] = []
         blurs, masks = [], np.zeros(grey.shape, bool)
         for blob in blobs:
-            found = lie(grey, self.plane, blob, self.shape, _factor(image))
+            found = lie(grey, self.plane, blob, self.shape, coarseness(image))
             blurs.append(found.blur)
             masks |= blob.mask
             conditions += self._likeness(found)
@@ -191,9 +191,9 @@ class Gauging:
         Raises:
             DataError: No ground can be told from parts.
         """
-        grey = _grey(image)
+        grey = grey_of(image)
         blobs = self._parts_alone(find_blobs(image, self.settings.least_area))
-        factor = _factor(image)
+        factor = coarseness(image)
         return blobs, [lie(grey, self.plane, blob, self.shape, factor) for blob in blobs]
 
     @property
@@ -292,7 +292,8 @@ def _renamed(reason: Reason, before: str) -> Reason:
     )  # fmt: skip
 
 
-def _grey(image: np.ndarray) -> np.ndarray:
+def grey_of(image: np.ndarray) -> np.ndarray:
+    """Grey levels `(h, w)` float32 of a picture, as edges are looked for in."""
     if image.ndim == 2:
         return image.astype(np.float32)
     cv2 = load_cv2()
@@ -303,7 +304,8 @@ def _size(image: np.ndarray) -> Tuple[int, int]:
     return image.shape[1], image.shape[0]
 
 
-def _factor(image: np.ndarray) -> int:
+def coarseness(image: np.ndarray) -> int:
+    """Pixels to which parts are told from the ground before their edges are looked for."""
     return max(min(image.shape[:2]) // SHORT, 1)
 
 

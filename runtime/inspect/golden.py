@@ -255,7 +255,9 @@ class Golden:
         thick = THICK_LEARNT if self.tolerance.ndim else THICK
         plain = cv2.max(cv2.subtract(seen, high), cv2.subtract(low, seen))
         if most.ndim == 3:
-            most, plain = most.max(axis=2), plain.max(axis=2)
+            # An order faster than numpy's maximum along so short an axis.
+            most, plain = (cv2.max(cv2.max(*cv2.split(m)[:2]), cv2.split(m)[2])
+                           for m in (most, plain))  # fmt: skip
         over = np.maximum(most.astype(np.float32) - self.tolerance, 0)
         full = max(self.contrast * (1 - settings.tolerance), 1.0)
         core = cv2.erode((plain > thick * self.tolerance).astype(np.uint8), near)

@@ -6,7 +6,7 @@ import numpy as np
 
 from ...core import DataError
 from ...pipelines.quality.threshold import LEAST, Threshold, upper_threshold
-from ...runtime.inspect.gauge_teaching import suggest_gauges, teach_gauges
+from ...runtime.inspect.gauge_teaching import MASTERED, suggest_gauges, teach_gauges
 from ...runtime.inspect.measuring import Gauged, Measuring, camera_of, section_of
 from ...runtime.inspect.recipe import LoadedRecipe
 from .parts import Sample
@@ -39,6 +39,10 @@ def learn_gauges(
         found = suggest_gauges(pictures, camera, section, names)
         section["gauges"], taught = dict(found["gauges"]), found["taught"]
     section["gauges"] = {name: dict(gauge) for name, gauge in section["gauges"].items()}
+    for gauge in section["gauges"].values():
+        # Limits that are learnt through the same gauge hold whatever a rim does to both.
+        if gauge.get("kind") in MASTERED and not any(key in gauge for key in LIMITS[1:]):
+            gauge.setdefault("doubt", 0.0)
     whole = {**section, "taught": taught}
     if check.get("camera") is not None:
         whole = {"camera": check["camera"], **whole}

@@ -222,8 +222,7 @@ def _many(inventory: str, bundle: str, as_json: bool, given: Dict[str, Any]) -> 
 
 def _image(bundle: str, as_json: bool, given: Dict[str, Any]) -> None:
     from ..core import UsageError
-    from ..deploy.firstboot import prepare_image
-    from ..deploy.network import Network
+    from ..deploy import Network, prepare_image
 
     options = _common({**given, "ask_sudo": False})
     if options["trust"] is None:

@@ -7,12 +7,14 @@ with what it ran before. Nothing here counts or sees: the golden clip is replaye
 
 from .bundle import Bundled, Recording, make_bundle, read_bundle
 from .contents import pictures
+from .firstboot import Image, prepare_image
 from .flash import Flashed, flash
 from .fleet import Rolled, flash_all
 from .install import CAMERAS_S, Installed, install
 from .inventory import Host, read_inventory
 from .keys import new_key, read_key, read_public, write_key
 from .layout import Layout, Release
+from .network import Network
 from .probation import Limits, Probation, Sample, Verdict, probation
 from .proving import Known, Proof, Wanted, prove
 from .releases import RolledBack, mark_good, rollback, running
@@ -27,10 +29,12 @@ __all__ = [
     "Bundled",
     "Flashed",
     "Host",
+    "Image",
     "Installed",
     "Known",
     "Layout",
     "Limits",
+    "Network",
     "Probation",
     "Proof",
     "Recording",
@@ -56,6 +60,7 @@ __all__ = [
     "new_key",
     "pictures",
     "prepare_start",
+    "prepare_image",
     "probation",
     "prove",
     "read_bundle",

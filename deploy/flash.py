@@ -293,7 +293,6 @@ class _Work:
         if wheels:
             steps.append(f"unpack {len(wheels)} wheels, to install with them")
         steps.append(f"install {release} with {' '.join(python.command)}")
-        steps.append(f"switch to it{f' from {facts.release}' if facts.release else ''}")
         steps += foretell(facts, release, self.options)
         result = result._replace(warnings=warnings)
         if self.dry_run:

@@ -184,7 +184,7 @@ def check_space(facts: Facts, made: Manifest, size: int, there: int, bootstrap: 
 
 
 def foretell(facts: Facts, release: str, options: Sequence[str]) -> List[str]:
-    """What an installation does beside the switch, as sentences.
+    """What an installation does once the files are there, as sentences.
 
     Args:
         facts: The device.
@@ -195,9 +195,10 @@ def foretell(facts: Facts, release: str, options: Sequence[str]) -> List[str]:
     if facts.tensorrt is not None and "--no-engine" not in options:
         steps.append("build the engines that are not there yet")
     steps.append("replay the golden clip")
+    if facts.told["systemd"] and "--no-cameras" not in options:
+        steps.append("look at the cameras")
+    steps.append(f"switch to it{f' from {facts.release}' if facts.release else ''}")
     if facts.told["systemd"]:
-        if "--no-cameras" not in options:
-            steps.append("look at the cameras")
         told = [options[i + 1] for i, name in enumerate(options) if name == "--probation"]
         if told[-1:] != ["0"]:
             steps.append(

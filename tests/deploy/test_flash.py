@@ -76,14 +76,12 @@ def test_a_dry_run_says_it_and_changes_nothing(shop, send, contents):
 
 @pytest.mark.slow
 def test_a_dry_run_knows_which_releases_go(shop, send):
-    for version in range(1, 6):
-        bundle = shop.bundle(version)
-        planned = send(bundle, dry_run=True)
-        done = send(bundle)
-        assert done.steps == planned.steps
-        going = [step.split()[1] for step in planned.steps if step.startswith("remove ")]
-        assert going == done.installed["pruned"]
-    assert len(going) == 1
+    first, *_ = [send(shop.bundle(version)).release for version in (1, 2, 3)]
+    bundle = shop.bundle(4)
+    planned = send(bundle, dry_run=True)
+    done = send(bundle)
+    assert done.steps == planned.steps and planned.steps[-1] == f"remove {first}"
+    assert done.installed["pruned"] == [first]
 
 
 def test_secrets_are_set_for_their_owner_alone(shop, send):

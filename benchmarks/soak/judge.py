@@ -27,6 +27,9 @@ MOVED = 1.2
 MOVED_S = 0.01
 """Another camera's p99 may move by so much, or by so many seconds where that is more."""
 
+WARM_S = 10.0
+"""So long after its start a run is not taken for calm."""
+
 SILENT = 0.02
 STOP_S = 3.0
 
@@ -184,6 +187,8 @@ def latency(lives: Sequence[Life], windows: Sequence[Window]) -> List[Check]:
     for life in lives:
         for camera, steps in life.steps.items():
             for seen in steps:
+                if seen.moment < life.began + WARM_S:
+                    continue
                 for window in windows:
                     if camera in window.cameras and window.start <= seen.moment <= window.end:
                         into = calm if window.calm else beside

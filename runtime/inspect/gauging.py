@@ -12,10 +12,10 @@ from ...core.verdict import PASS, Reason, Verdict
 from ..files import write_whole
 from ..sources.base import load_cv2
 from . import checks
-from .align import Lying, Shape, lie
+from .align import Lying, Shape, lie, signed_misses
 from .camera import Camera
 from .colour import card_of
-from .features import NotFound
+from .features import NotFound, polygon_area
 from .gauge_settings import Gauge, GaugeSettings, read_settings
 from .kinds import Measure, Sight, measure_one
 from .pictures import pictures_in, read_picture
@@ -23,7 +23,8 @@ from .plane import Plane
 from .segment import SHORT, Blob, find_blobs
 
 SPECK = 0.2  # share of the taught part's area below which something is dirt
-UNLIKE = 0.06  # share of its size by which a part may miss the taught outline on average
+ANOTHER = 1.4  # times the taught size beyond which it is another part
+UNLIKE = 0.06  # share of its size by which a part may miss the taught form
 _ONE_OFF = ("parts",)
 
 
@@ -237,8 +238,13 @@ class Gauging:
         """Whether this can be the taught part at all."""
         if self.shape is None:
             return []
+        # Of the same form but another size it is the taught part made wrongly, and fails.
         extent = float(np.ptp(self.shape.outline, axis=0).max())
-        value = found.misses / extent
+        outline = found.pose.to_part(found.outline)
+        size = math.sqrt(self.shape.area / max(polygon_area(outline), 1e-9))
+        scaled = outline * float(np.clip(size, 1 / ANOTHER, ANOTHER))
+        misses = np.abs(signed_misses(scaled, self.shape.outline, extent / 500))
+        value = float(np.median(misses)) / extent
         text = "the outline is not that of the taught part: another part, or not seen as a whole"
         return [Reason("likeness", value, high=UNLIKE, condition=True, text=text)]
 

@@ -112,6 +112,14 @@ def test_a_missing_hole_and_a_bite_fail_with_their_places(gauging):
     assert "inside the taught contour at -11" in reason.text
 
 
+def test_a_part_of_a_wrong_size_fails_with_its_sizes(gauging):
+    small = without(bar(29, 23, 0.85 * 27, 0.85 * 14, 0.3), disc(29, 23, 2))
+    measured = gauging.measure(seen(small, 2))
+    assert measured.verdict.verdict == "fail"
+    assert abs(measured.measures["length"].value - 0.85 * 27) < 0.1 * PIXEL
+    assert abs(measured.measures["width"].value - 0.85 * 14) < 0.1 * PIXEL
+
+
 def test_near_a_limit_it_is_unsure(taught):
     narrow = {"kind": "width", "at": [0, 0], "along": 90, "nominal": 14, "length": 18}
     image = seen(plate(10), 5)

@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import Any, Callable, Deque, Dict, Iterable, List, Optional, Tuple
 
-from ..core import DataError, Event, StorageError
+from ..core import DataError, EdgelaneError, Event, StorageError
 from ..pipelines.inspection import deciding
 from ..pipelines.quality import Rate, capability, individuals, pareto, xbar_r
 from ..runtime.files import whole_file, write_whole
@@ -213,14 +213,14 @@ def _control(name: str, found: InspectionEvents) -> Optional[Section]:
     values = [v for v in values if math.isfinite(v)]
     try:
         charts = individuals(values) if size == 1 else xbar_r(values, size)
-    except DataError:
+    except EdgelaneError:
         return None
     low, high = measure.limits
     capable = None
     try:
         capable = capability(values, low, high, size=size)
-    except (DataError, ValueError):
-        capable = None  # too few values, or none that differ: the chart alone is told
+    except EdgelaneError:
+        capable = None  # too few values, or a count that must be one number: the chart alone
     section = control_section(name, charts, capable, measure.unit)
     if measure.count > len(values):
         note = markup.fine(f"The latest {len(values)} of {measure.count} values.")

@@ -45,14 +45,17 @@ def ran(desk):
     return out
 
 
-def alone(scene, index, box):
-    """The picture with one part in it, as at a fixture."""
-    picture = scene.render(index)[0].image.copy()
-    x1, y1, x2, y2 = np.rint(box).astype(int) + (-14, -14, 20, 20)
-    part = picture[max(y1, 0) : y2, max(x1, 0) : x2].copy()
-    picture[:] = np.median(picture.reshape(-1, 3), axis=0)
-    picture[max(y1, 0) : y2, max(x1, 0) : x2] = part
-    return picture
+def alone(index, part):
+    """The picture with one part on the belt."""
+    scene = open_scene("bench", seed=6, part="bracket", size=(640, 360), fps=10, seconds=90)
+    scene.parts = [one for one in scene.parts if one.id == part]
+    return scene.render(index)[0].image
+
+
+def part_of(scene, event):
+    """Whose verdict it is."""
+    truth = scene.truth(event.payload["frame"])
+    return int(truth.track_id[np.abs(truth.xyxy - event.payload["box"]).max(axis=1).argmin()])
 
 
 def test_teaching_writes_the_next_version_and_leaves_the_recipe_alone(desk, capsys):
@@ -117,7 +120,7 @@ def test_the_same_recipe_judges_pictures_one_by_one(desk, tmp_path, capsys):
         part = int(truth.track_id[k])
         if truth.visibility[k] == 1 and part not in wanted:
             wanted[part] = truth.defect[k]
-            cv2.imwrite(str(tmp_path / f"{part:03d}.png"), alone(scene, index, truth.xyxy[k]))
+            cv2.imwrite(str(tmp_path / f"{part:03d}.png"), alone(index, part))
         if len(wanted) == 12:
             break
     recipe = str(desk / "bracket.v1.yaml")
@@ -167,7 +170,7 @@ def test_a_challenge_set_is_judged_and_a_blind_one_is_an_alarm(desk, ran, tmp_pa
         good = event.payload["verdict"] == "pass"
         if event.payload["verdict"] == "unsure" or kept[good] == 2 or event.payload["part"] < 25:
             continue
-        picture = alone(scene, event.payload["frame"], event.payload["box"])
+        picture = alone(event.payload["frame"], part_of(scene, event))
         cv2.imwrite(str(places[good] / f"{event.payload['serial']}.png"), picture)
         kept[good] += 1
     text = (desk / "bracket.v1.yaml").read_text()

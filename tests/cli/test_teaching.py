@@ -1,0 +1,115 @@
+"""Teaching picks the better way to judge a surface, and works with what is installed."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from edgelane.cli.teaching import teach
+from edgelane.core import ConfigError, DataError
+from edgelane.runtime.inspect.judging import Judge
+from edgelane.runtime.inspect.recipe import load_recipe
+
+cv2 = pytest.importorskip("cv2")
+
+
+def plate(seed, flaw=False, shift=0):
+    """A plate with holes that lies a little otherwise each time, `(96, 128, 3)` uint8."""
+    image = np.full((96, 128, 3), 45.0)
+    cv2.rectangle(image, (14 + shift, 12), (112 + shift, 84), (140, 150, 160), -1, cv2.LINE_AA)
+    for x in (40, 64, 88):
+        cv2.circle(image, (x + shift, 48), 8, (30, 30, 30), -1, cv2.LINE_AA)
+    if flaw:
+        cv2.line(image, (45, 66), (70, 74), (235, 235, 235), 3, cv2.LINE_AA)
+    image = cv2.GaussianBlur(image, (0, 0), 0.8)
+    noise = np.random.RandomState(seed).normal(0, 2, image.shape)
+    return np.clip(image + noise, 0, 255).astype(np.uint8)
+
+
+@pytest.fixture
+def desk(tmp_path):
+    for name, count in (("good", 14), ("bad", 3)):
+        (tmp_path / name).mkdir()
+        for k in range(count):
+            picture = plate(k, name == "bad", k % 3 - 1)
+            cv2.imwrite(str(tmp_path / name / f"{k:02d}.png"), picture)
+    (tmp_path / "plate.yaml").write_text("pipeline: inspection\n")
+    return tmp_path
+
+
+def test_without_onnx_the_golden_sample_is_taught_and_the_reason_told(desk, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    monkeypatch.delitem(sys.modules, "edgelane.export.anomaly", raising=False)
+    for name in [n for n in sys.modules if n.startswith("edgelane.export.anomaly.")]:
+        monkeypatch.delitem(sys.modules, name)
+    lesson = teach(desk / "plate.yaml", str(desk / "good"), str(desk / "bad"))
+    golden, anomaly = lesson.surface
+    assert golden.name == "golden" and golden.caught == 1.0 and not lesson.missed
+    assert anomaly.name == "anomaly" and "onnx" in anomaly.skipped
+    text = lesson.recipe.read_text()
+    assert "golden-01.png" in text and "anomaly:" not in text
+    assert "left out" not in text and lesson.as_dict()["surface"][0]["chosen"]
+
+
+@pytest.mark.slow
+def test_the_better_way_is_kept_and_judges(desk):
+    pytest.importorskip("onnx")
+    lesson = teach(desk / "plate.yaml", str(desk / "good"), str(desk / "bad"), minutes=0.3)
+    told = lesson.as_dict()
+    assert [one.get("skipped") for one in told["surface"]] == [None, None]
+    assert told["surface"][0]["caught"] >= told["surface"][1]["caught"]
+    checks = load_recipe(lesson.recipe).settings.checks
+    assert set(checks.names) == {told["surface"][0]["name"]}
+    page = lesson.report.read_text()
+    assert "How the ways to judge a surface compare" in page and "kept" in page
+    judge = Judge(load_recipe(lesson.recipe))
+    assert judge.single(plate(77)).verdict.verdict == "pass"
+    assert judge.single(plate(78, flaw=True)).verdict.verdict != "pass"
+    judge.close()
+
+
+@pytest.mark.slow
+def test_a_learnt_model_that_is_asked_for_is_part_of_the_recipe(desk):
+    pytest.importorskip("onnx")
+    (desk / "plate.yaml").write_text("pipeline: inspection\nchecks: {anomaly: {minutes: 0.3}}\n")
+    lesson = teach(desk / "plate.yaml", str(desk / "good"))
+    recipe = load_recipe(lesson.recipe)
+    assert recipe.settings.checks.anomaly.model == "plate.v1/anomaly.onnx"
+    assert list(recipe.identity()["models"]) == ["plate.v1/anomaly.onnx"]
+    judge = Judge(recipe)
+    bad = judge.single(plate(78, flaw=True))
+    assert bad.verdict.verdict == "fail" and len(bad.defects)
+    good = [judge.single(plate(70 + k, shift=k % 3 - 1)).verdict.verdict for k in range(6)]
+    assert good.count("pass") >= 4
+    judge.close()
+
+
+def test_gauges_get_limits_from_good_parts_where_the_recipe_gives_none(desk):
+    text = (
+        "pipeline: inspection\nchecks:\n  gauges:\n    gauges:\n"
+        "      hole: {kind: diameter, at: [0, 0], nominal: 16}\n"
+        "      long: {kind: width, at: [0, 20], along: 0, nominal: 98, low: 10, high: 20}\n"
+    )
+    (desk / "plate.yaml").write_text(text)
+    lesson = teach(desk / "plate.yaml", str(desk / "good"))
+    gauges = load_recipe(lesson.recipe).settings.checks.gauges["gauges"]
+    assert 14 < gauges["hole"]["low"] < gauges["hole"]["high"] < 20
+    assert (gauges["long"]["low"], gauges["long"]["high"]) == (10, 20)
+    assert any("not within the limits of long" in text for text in lesson.warnings)
+    judge = Judge(load_recipe(lesson.recipe))
+    judged = judge.single(plate(50))
+    names = {r.name: r.outcome for r in judged.verdict.reasons}
+    assert names["hole"] == "pass" and names["long"] == "fail"
+    (desk / "plate.yaml").write_text(text.replace("diameter", "diametre"))
+    with pytest.raises(ConfigError, match="checks.gauges.gauges.hole.kind.*Did you mean"):
+        teach(desk / "plate.yaml", str(desk / "good"))
+
+
+def test_a_few_good_parts_are_too_few_for_a_learnt_model_that_is_asked_for(desk):
+    pytest.importorskip("onnx")
+    (desk / "plate.yaml").write_text("pipeline: inspection\nchecks: {anomaly: {}}\n")
+    for path in sorted((desk / "good").iterdir())[4:]:
+        path.unlink()
+    with pytest.raises(DataError, match="needs 8 good parts: got 4"):
+        teach(desk / "plate.yaml", str(desk / "good"))
+    assert not list(desk.glob("*.v1*"))

@@ -127,7 +127,7 @@ def tiles(
     cpu = time.process_time()
     names, images = read_parts(free, "good")
     bad_names, bad_images = read_parts(bad, "defective")
-    spec, _ = choose_input(images, (256, 256))
+    spec = choose_input(images, (256, 256))
     good, others = placed(names, images, spec), placed(bad_names, bad_images, spec)
     masks, _ = read_masks([p.with_suffix(".png") for p in bad], others, spec)
     bench = Workbench(good, no_parts(spec), [], False, False, seed, _told, minutes)

@@ -117,7 +117,7 @@ def learn(
         )
     good_names, good_images = read_parts(good, "good")
     bad_names, bad_images = read_parts(bad or [], "defective")
-    spec, _ = choose_input(good_images, size)
+    spec = choose_input(good_images, size)
     parts = placed(good_names, good_images, spec)
     others = placed(bad_names, bad_images, spec)
     defects, warnings = read_masks(masks, others, spec)

@@ -77,16 +77,13 @@ def read_parts(pictures: Sequence[Picture], what: str) -> Tuple[List[str], List[
     return names, images
 
 
-def choose_input(
-    images: Sequence[np.ndarray], size: Optional[Tuple[int, int]]
-) -> Tuple[InputSpec, bool]:
-    """The model's input for these good parts, and whether they all have one size.
+def choose_input(images: Sequence[np.ndarray], size: Optional[Tuple[int, int]]) -> InputSpec:
+    """The model's input for these good parts.
 
     Raises:
         UsageError: The size wanted does not divide by 32, or is too small or large.
     """
     shapes = np.array([i.shape[1::-1] for i in images], np.float64)
-    same = bool((shapes == shapes[0]).all())
     if size is None:
         ratio = float(np.exp(np.log(shapes[:, 0] / shapes[:, 1]).mean()))
         area = min(AREA, float(np.median(shapes.prod(axis=1))))
@@ -104,10 +101,9 @@ def choose_input(
             expected=f"width and height from 64 to 1024 that divide by {STEP}",
             remedy="leave it out, and one is chosen from the pictures",
         )
-    spec = InputSpec(
+    return InputSpec(
         size=(int(size[0]), int(size[1])), layout="nhwc", colour="bgr", scale=1.0, resize="stretch"
     )
-    return spec, same
 
 
 def _rounded(length: float) -> int:

@@ -362,27 +362,33 @@ def hole_counts(seeds: Sequence[int], most: int) -> Dict[str, Tuple[int, int]]:
     return result
 
 
-def still(seed: int, tolerance: float) -> List[str]:
-    """%GRR of ten washers on a belt that stands still: three placements, three pictures of each."""
+def study(seed: int, tolerance: float, moved: bool) -> List[str]:
+    """%GRR of ten washers: three sessions in light that drifts, three pictures of each.
+
+    Args:
+        seed: Of the bench.
+        tolerance: Upper minus lower limit, millimetres.
+        moved: Whether the part lies elsewhere in each session; else the scene stands still.
+    """
     bench = Bench(seed=seed, part="washer", defects=0.0, seconds=60)
-    camera = bench_camera(bench)
     shots = _alone(bench, "washer", 10)
-    bench.render(0)
     see, whole = bench._sensor.see, list(bench.parts)
-    gauging = Gauging({"gauges": bench_gauges(bench, "washer")}, camera)
+    gauging = Gauging({"gauges": bench_gauges(bench, "washer")}, bench_camera(bench))
     values = {name: np.zeros((len(shots), 3, 3)) for name in ("diameter", "bore")}
     for p, (_, part, index) in enumerate(shots):
         bench.parts = [part]
-        for placement in range(3):
-            # A placement is the belt stopped a little further, a trial is another picture of it.
-            at = index + 2 * placement
+        for session in range(3):
+            at = index + 2 * session * moved
             for trial in range(3):
-                bench._sensor.see = lambda image, _, moment, n=3000 + 97 * trial + at: see(
-                    image, n, moment
-                )
-                part_measures = gauging.measure(bench.render(at)[0].image).parts[0].measures
+                number = 3000 + 971 * session + 97 * trial + at
+
+                def seen(image: np.ndarray, _: int, moment: float, n: int = number) -> np.ndarray:
+                    return see(image, n, moment + 0.01 * n)
+
+                bench._sensor.see = seen
+                measures = gauging.measure(bench.render(at)[0].image).parts[0].measures
                 for name, table in values.items():
-                    table[p, placement, trial] = part_measures[name].value
+                    table[p, session, trial] = measures[name].value
     bench.parts, bench._sensor.see = whole, see
     lines = []
     for name, table in values.items():
@@ -391,7 +397,8 @@ def still(seed: int, tolerance: float) -> List[str]:
         gauge = found.components["gauge"]
         ndc = "no limit" if found.ndc is None else str(found.ndc)
         lines.append(
-            f"  {name:10} %GRR {gauge.of_tolerance:5.1f} of the tolerance of {tolerance:g} mm, "
+            f"  {'placed anew' if moved else 'standing still':16}{name:10} %GRR "
+            f"{gauge.of_tolerance:5.1f} of the tolerance of {tolerance:g} mm, "
             f"{gauge.of_total:5.1f} of the total variation, ndc {ndc}: {found.verdict}"
         )
     return lines
@@ -428,8 +435,14 @@ def main(arguments: Optional[List[str]] = None) -> int:
     parser.add_argument("--seed", type=int, default=71, help="of rendered parts and the bench")
     parser.add_argument("--parts", type=int, default=40, help="rendered in each light")
     parser.add_argument("--seeds", type=int, default=6, help="benches")
+    parser.add_argument("--study", action="store_true", help="the gauge study alone")
     options = parser.parse_args(arguments)
     load_cv2().setNumThreads(1)
+    if options.study:
+        seeds = range(options.seed * 100, options.seed * 100 + options.seeds)
+        for moved in (False, True):
+            print("\n".join(study(_dark(seeds), 0.5, moved)))
+        return 0
     for light in LIGHT:
         print(f"rendered, {light} light: error in px (angles in degrees)")
         print("\n".join([HEAD, *told(rendered(light, options.parts, options.seed))]))
@@ -449,12 +462,17 @@ def main(arguments: Optional[List[str]] = None) -> int:
     print("holes counted rightly")
     for belt, (right, total) in sorted(hole_counts(list(seeds)[:8], 6).items()):
         print(f"  {belt:12} {right} of {total}")
-    print("gauge study on a still bench")
-    dark = [s for s in seeds if float(np.median(Bench(seed=s).render(0)[0].image)) < 85]
-    for line in still(dark[0], 0.5):
-        print(line)
+    print("gauge study: ten washers, three sessions, three pictures each")
+    for moved in (False, True):
+        print("\n".join(study(_dark(seeds), 0.5, moved)))
     print(f"speed: {speed(options.seed):.0f} ms of one core a picture of 640 x 360 with a plate")
     return 0
+
+
+def _dark(seeds: Sequence[int]) -> int:
+    """The first bench whose belt is dark."""
+    dark = [s for s in seeds if float(np.median(Bench(seed=s).render(0)[0].image)) < 85]
+    return dark[0] if dark else seeds[0]
 
 
 def speed(seed: int) -> float:

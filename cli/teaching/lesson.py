@@ -220,7 +220,7 @@ def _learn(
                                       lambda done, text: tell(0.35 + 0.5 * done, text))  # fmt: skip
                 path = new.folder / "anomaly.onnx"
                 found.model.save(path)
-                score_anomaly(found, str(path), flaws)
+                score_anomaly(found, str(path), parts, own, flaws)
         except (EdgelaneError, ImportError) as error:
             if explicit:
                 raise

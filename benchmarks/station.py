@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
-from typing import List, Optional, Tuple
+from typing import Any, List, Optional, Tuple
 
 import numpy as np
 
@@ -54,7 +54,7 @@ def belt(kind: str, seed: int, seconds: float, folder: Path) -> Tuple[Counter, s
     out = folder / f"run-{kind}{seed}"
     edgelane("run", str(folder / f"{kind}{seed}.v1.yaml"), "--out", str(out), "--quiet")
     width, height = (int(v) for v in SIZE.split("x"))
-    scene = open_scene(
+    scene: Any = open_scene(
         "bench", seed=seed, part=kind, size=(width, height), seconds=TAUGHT_S + seconds
     )
     table: Counter = Counter()

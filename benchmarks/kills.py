@@ -92,7 +92,7 @@ def file_run(times: int, seed: int = 0, seconds: float = 1500.0) -> Dict[str, An
         "kills": done,
         "events": len(found),
         "lost": len(set(wanted) - set(found)),
-        "twice": len(set(found) - set(wanted)) + audit.twice,
+        "twice": len(set(found) - set(wanted)),
         "gone": audit.lost,
         "in_flight": in_flight,
     }

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Set, Tuple
 
@@ -12,7 +13,10 @@ ONCE = ("visitor",)
 """Kinds of which a track has one."""
 
 TIMED = ("track", "visit", "crossing", "occupancy", "heatmap", "gap")
-"""Kinds whose payload is never the same twice."""
+"""Kinds whose payload is never the same twice, or a crossing's not within `NEAR_S`: somebody may
+come the same way again."""
+
+NEAR_S = 10.0
 
 
 class Audit(NamedTuple):
@@ -66,7 +70,7 @@ class Ledger:
             StorageError: It cannot be read.
         """
         there: Dict[str, str] = {}
-        said: Set[Tuple[str, str, str]] = set()
+        said: Dict[Tuple[str, str, str], float] = {}
         latest: Dict[str, float] = {}
         gaps: Dict[str, List[Event]] = {}
         counts: Dict[str, int] = {}
@@ -75,9 +79,10 @@ class Ledger:
             content = _content(event)
             there[event.id] = content
             says = _says(event, content)
-            twice += says is not None and says in said
             if says is not None:
-                said.add(says)
+                passed = event.timestamp - said.get(says, -math.inf)
+                twice += passed < (NEAR_S if event.kind == "crossing" else math.inf)
+                said[says] = event.timestamp
             backwards += event.timestamp < latest.get(event.camera, event.timestamp)
             latest[event.camera] = max(latest.get(event.camera, 0.0), event.timestamp)
             counts[event.kind] = counts.get(event.kind, 0) + 1

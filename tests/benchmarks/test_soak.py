@@ -187,6 +187,10 @@ def test_a_journal_that_loses_or_doubles_is_seen(tmp_path):
         journal.write("door", 3, 1.5, [Event("door", 1.5, "entry", {"track": 1})])
         audit = ledger.audit()
         assert (audit.events, audit.lost, audit.twice, audit.backwards) == (3, 0, 1, 1)
+        for at in (10.0, 50.0, 51.0):  # the same way again, and then once too often
+            same = {"line": "door", "direction": "in", "track": 2, "point": [1.0, 2.0]}
+            journal.write("till", int(at), at, [Event("till", at, "crossing", same)])
+        assert ledger.audit().twice == 2
         journal._execute("DELETE FROM events WHERE kind = 'visitor'")
     assert ledger.audit().lost == 1
     assert ledger.missing({"nothing like it"}) == {"nothing like it"}

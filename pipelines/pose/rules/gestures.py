@@ -1,6 +1,6 @@
 """Signs that people give with their arms."""
 
-from typing import Dict, Optional, Sequence
+from typing import Dict, List, Optional, Sequence
 
 from ..angles import angle, distance, from_down, known, turns
 from ..areas import Areas
@@ -8,6 +8,8 @@ from ..bodies import SHOULDERS, Body
 from .base import HeldRule, Memory, Reading
 
 SIDES = ("left", "right")
+LEAP = 0.12
+"""Heights that a wrist cannot move from its elbow in one step of a trail."""
 EDGEWAYS = 62.0
 """Degrees from which on a person is seen too much from the side for what goes across the body."""
 OTHER = {"left": "right", "right": "left"}
@@ -33,6 +35,17 @@ def _raised(body: Body, side: str) -> float:
 def _swing(body: Body, side: str, seconds: float) -> float:
     there = [v for v in body.swings(side, seconds) if v == v]
     return max(there) - min(there) if there else 0.0
+
+
+def _unbroken(course: Sequence[float]) -> List[List[float]]:
+    """The parts of a course between leaps that no arm makes: where one was taken for the other."""
+    parts: List[List[float]] = [[]]
+    for value in course:
+        if value == value:
+            if parts[-1] and abs(value - parts[-1][-1]) > LEAP:
+                parts.append([])
+            parts[-1].append(value)
+    return parts
 
 
 class HandRaised(HeldRule, frozen=True, forbid_unknown_fields=True):
@@ -126,7 +139,7 @@ class Wave(HeldRule, frozen=True, forbid_unknown_fields=True):
                 # What the wrist did on its way up is no stroke.
                 began = memory.setdefault(since, body.time)
                 course = body.swings(side, min(self.within_s, body.time - began + 1e-6))
-                count = len(turns(course, self.swing))
+                count = sum(len(turns(part, self.swing)) for part in _unbroken(course))
                 holds = count >= _limit(found.get(side, False), self.turns, 1)
                 if holds and body.turned > EDGEWAYS:
                     holds = None  # what swings there is noise

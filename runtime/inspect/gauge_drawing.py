@@ -124,7 +124,8 @@ def _outline(
 def _fixed(points: np.ndarray, times: int) -> np.ndarray:
     """Places in sixteenths of a pixel of the enlarged picture."""
     finite = points[np.isfinite(points).all(axis=1)]
-    return np.rint(((finite + 0.5) * times - 0.5) * 16).astype(np.int32).reshape(-1, 1, 2)
+    places = np.clip(((finite + 0.5) * times - 0.5) * 16, -(2**20), 2**20)
+    return np.rint(places).astype(np.int32).reshape(-1, 1, 2)
 
 
 def _lines(

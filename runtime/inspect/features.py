@@ -306,8 +306,8 @@ def find_outline(
     most = np.sign(np.nanmedian(edges.contrast)) if np.isfinite(edges.contrast).any() else 0
     if most:
         edges = find_edges(image, at, outward, reach, int(most))
-    missing: np.ndarray = np.isnan(edges.xy).any(axis=1)
-    pixels = np.where(missing.reshape(-1, 1), at, edges.xy)
+    missing = np.isnan(edges.xy[:, 0])
+    pixels = np.where(np.isnan(edges.xy), at, edges.xy)
     blur = float(np.nanmedian(edges.blur)) if float(missing.mean()) < 1 else math.nan
     lens = blur
     if math.isfinite(blur):

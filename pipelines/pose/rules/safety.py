@@ -175,7 +175,7 @@ class Reach(HeldRule, frozen=True, forbid_unknown_fields=True):
         zones: Set from the config: those that are forbidden.
     """
 
-    after_s: float = 0.25
+    after_s: float = 0.4
     zones: Areas = Areas()
 
     def read(self, body: Body, found: Dict[str, bool], memory: Memory) -> Dict[str, Reading]:

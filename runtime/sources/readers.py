@@ -186,9 +186,12 @@ def _rtsp(address: Address, spec: Dict[str, Any]) -> Any:
     for patient in (True,) if _LEARNT else (False, True):
         analyze_s = KEYFRAME_S if patient else ANALYZE_S
         options = ffmpeg_options(spec["transport"], tls, analyze_s)
+        began = time.monotonic()
         capture = _ffmpeg(cv2, address, (timeout + analyze_s, timeout), options)
         # Without a size it saw no keyframe, and would not decode those to come either.
         if capture.get(cv2.CAP_PROP_FRAME_WIDTH) > 0:
+            if patient and time.monotonic() - began < KEYFRAME_S / 2:
+                _LEARNT.clear()  # one came soon: a line that broke was taken for rare keyframes
             return CaptureReader(capture, silent_s, lambda: _LEARNT.add("keyframes are rare"))
         capture.release()
         _LEARNT.add("keyframes are rare")

@@ -28,7 +28,7 @@ def _limits(name: str, pair: Optional[List[Optional[float]]]) -> None:
         raise ValueError(f"{name}: the least is above the most")
 
 
-class PartSettings(_Struct):
+class PartSettings(_Struct, frozen=True):
     """How a part is found in a picture.
 
     Attributes:
@@ -53,7 +53,7 @@ class PartSettings(_Struct):
             raise ValueError("count above 1 needs `find: outline`")
 
 
-class InputLine(_Struct):
+class InputLine(_Struct, frozen=True):
     """A digital input.
 
     Attributes:
@@ -70,7 +70,7 @@ class InputLine(_Struct):
         _one_of("edge", self.edge, ("rising", "falling"))
 
 
-class TriggerSettings(_Struct):
+class TriggerSettings(_Struct, frozen=True):
     """When a part is judged.
 
     Attributes:
@@ -116,7 +116,7 @@ class TriggerSettings(_Struct):
             raise ValueError("still and delay must not be below 0, within above it")
 
 
-class OutlineCheck(_Struct):
+class OutlineCheck(_Struct, frozen=True):
     """Size of a part that was found by its outline, in pixels near the place where it is judged.
 
     Attributes:
@@ -134,7 +134,7 @@ class OutlineCheck(_Struct):
             _limits(name, getattr(self, name))
 
 
-class ColourCheck(_Struct):
+class ColourCheck(_Struct, frozen=True):
     """Colour of the part as a whole.
 
     Attributes:
@@ -150,7 +150,7 @@ class ColourCheck(_Struct):
             raise ValueError("lab must be [L, a, b]")
 
 
-class GoldenCheck(_Struct):
+class GoldenCheck(_Struct, frozen=True):
     """Difference from good parts.
 
     Attributes:
@@ -177,7 +177,7 @@ class GoldenCheck(_Struct):
             raise ValueError("high must be above 0")
 
 
-class AnomalyCheck(_Struct):
+class AnomalyCheck(_Struct, frozen=True):
     """A model that has learnt what good parts look like.
 
     Attributes:
@@ -191,7 +191,7 @@ class AnomalyCheck(_Struct):
     minutes: float = 5.0
 
 
-class ClassifierCheck(_Struct):
+class ClassifierCheck(_Struct, frozen=True):
     """A trained classifier.
 
     Attributes:
@@ -205,7 +205,7 @@ class ClassifierCheck(_Struct):
     least: Optional[float] = None
 
 
-class Checks(_Struct):
+class Checks(_Struct, frozen=True):
     """What is judged. Without any, teaching tries all that it can.
 
     Attributes:
@@ -237,7 +237,7 @@ class Checks(_Struct):
         return tuple(f for f in self.__struct_fields__ if getattr(self, f) is not None)
 
 
-class Encoder(_Struct):
+class Encoder(_Struct, frozen=True):
     """Counts of an encoder on the belt.
 
     Attributes:
@@ -257,7 +257,7 @@ class Encoder(_Struct):
             raise ValueError("counts and speed must be above 0")
 
 
-class RejectOutput(_Struct):
+class RejectOutput(_Struct, frozen=True):
     """A digital output that puts parts out.
 
     Attributes:
@@ -291,7 +291,7 @@ class RejectOutput(_Struct):
             raise ValueError("give either `delay`, in seconds above 0, or `encoder`")
 
 
-class HeartbeatOutput(_Struct):
+class HeartbeatOutput(_Struct, frozen=True):
     """A digital output that goes on and off as long as pictures are judged.
 
     Attributes:
@@ -311,14 +311,14 @@ class HeartbeatOutput(_Struct):
             raise ValueError("period and within must be above 0")
 
 
-class Outputs(_Struct):
+class Outputs(_Struct, frozen=True):
     """What is told to the machine."""
 
     reject: Optional[RejectOutput] = None
     heartbeat: Optional[HeartbeatOutput] = None
 
 
-class Rejects(_Struct):
+class Rejects(_Struct, frozen=True):
     """Pictures of parts that did not pass.
 
     Attributes:
@@ -332,7 +332,7 @@ class Rejects(_Struct):
             raise ValueError("megabytes must not be below 0")
 
 
-class ChallengeSettings(_Struct):
+class ChallengeSettings(_Struct, frozen=True):
     """Known parts that are judged at the beginning of each shift.
 
     Attributes:
@@ -352,7 +352,7 @@ class ChallengeSettings(_Struct):
                 raise ValueError(f"shifts: {text!r} is no time such as '06:00'")
 
 
-class Recipe(_Struct):
+class Recipe(_Struct, frozen=True):
     """The keys of a recipe beside those of every config.
 
     Attributes:

@@ -1,5 +1,6 @@
 """`edgelane start`: the release that runs on this device, as its service starts it."""
 
+import os
 import time
 
 import click
@@ -17,6 +18,8 @@ def command(root: str) -> None:
     from .output import finish
 
     begun = prepare_start(root)
+    for name, place in begun.places.items():
+        os.environ.setdefault(name, place)
     if begun.wait_s:
         click.echo(f"it has ended several times of late: waiting {begun.wait_s:.0f} s", err=True)
         time.sleep(begun.wait_s)

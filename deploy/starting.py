@@ -1,10 +1,9 @@
 """What the service starts: the release that runs, with its journal outside of it."""
 
 import json
-import os
 import time
 from pathlib import Path
-from typing import Callable, List, NamedTuple
+from typing import Callable, Dict, List, NamedTuple
 
 from .files import storage
 from .layout import Layout, PathLike
@@ -25,18 +24,19 @@ class Start(NamedTuple):
         config: The release's config.
         out: The run's folder, the same after every start of this release.
         wait_s: Seconds to wait before, because it has ended several times in a row.
+        places: Environment variables that say where secrets and engines lie.
     """
 
     config: Path
     out: Path
     wait_s: float
+    places: Dict[str, str]
 
 
 def prepare_start(root: PathLike = "/", *, clock: Callable[[], float] = time.time) -> Start:
     """Find the release that runs, whole, and where its journal lies.
 
     Counts of different releases stay in different folders: a line may have been drawn elsewhere.
-    Secrets and engines are looked for below the root.
 
     Args:
         root: The device's root.
@@ -48,14 +48,13 @@ def prepare_start(root: PathLike = "/", *, clock: Callable[[], float] = time.tim
     """
     release = running(root)
     layout = Layout(root)
-    os.environ.setdefault("EDGELANE_SECRETS", str(layout.secrets))
-    os.environ.setdefault("EDGELANE_ENGINES", str(layout.engines))
+    places = {"EDGELANE_SECRETS": str(layout.secrets), "EDGELANE_ENGINES": str(layout.engines)}
     now = clock()
     recent = [at for at in _starts(layout.runs) if 0 <= now - at < SOON_S]
     with storage(f"{layout.runs}"):
         layout.runs.mkdir(parents=True, exist_ok=True)
         (layout.runs / _STARTS).write_text(json.dumps([*recent[-9:], now]))
-    return Start(release.folder / CONFIG, layout.runs / release.id, pause(len(recent)))
+    return Start(release.folder / CONFIG, layout.runs / release.id, pause(len(recent)), places)
 
 
 def pause(recent: int) -> float:

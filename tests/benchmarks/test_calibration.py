@@ -39,7 +39,7 @@ def test_what_a_quantiser_costs(place, quantiser):
     )
     assert "error" not in cost, cost
     assert cost["seconds"] > 0
-    assert cost["processor_seconds"] > 0
+    assert cost["processor_seconds"] >= 0  # counted in ticks of the kernel
     assert cost["peak_mb"] >= cost["base_mb"] > 0
     kinds = {n.op_type for n in onnx.load(str(out)).graph.node}
     assert "QuantizeLinear" in kinds

@@ -24,17 +24,24 @@ def model(tmp_path, monkeypatch):
     """A network of two convolutions."""
     rng = np.random.RandomState(0)
     nodes, weights, source = [], [], "x"
-    for index, (inside, outside) in enumerate(((3, 8), (8, 5))):
+    for index, (inside, outside) in enumerate(((3, 8), (8, 17))):
         weight = rng.normal(0, 0.2, (outside, inside, 3, 3)).astype(np.float32)
         weights.append(numpy_helper.from_array(weight, f"w{index}"))
         output = "y" if index else "a"
         nodes.append(
-            helper.make_node("Conv", [source, f"w{index}"], [output], f"conv{index}", pads=[1] * 4)
+            helper.make_node(
+                "Conv",
+                [source, f"w{index}"],
+                [output],
+                f"conv{index}",
+                pads=[1] * 4,
+                strides=[1 + index] * 2,
+            )
         )
         source = output
     info = [
         helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, 24, 32]),
-        helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 5, 24, 32]),
+        helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 17, 12, 16]),
     ]
     graph = helper.make_graph(nodes, "g", info[:1], info[1:], weights)
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
@@ -43,7 +50,9 @@ def model(tmp_path, monkeypatch):
     return tmp_path / "m.onnx"
 
 
-OPTIONS = "--task pose --decoder simcc --colour bgr --scale 1/255 --mean .1,.2,.3 --std 1,1,1"
+OPTIONS = (
+    "--task pose --decoder pose-heatmap --colour bgr --scale 1/255 --mean .1,.2,.3 --std 1,1,1"
+)
 
 
 def test_it_tells_what_was_written(model, capsys):
@@ -56,11 +65,11 @@ def test_it_tells_what_was_written(model, capsys):
     )
     assert lines["model"].startswith("o.onnx, 0.0 MB, opset 13") and "fp16" in lines["model"]
     assert lines["input"] == "x [1, 24, 32, 3] float32"
-    assert lines["output"] == "y [1, 5, 24, 32] float32"
-    assert lines["card"] == "pose, simcc, 0 classes"
+    assert lines["output"] == "y [1, 17, 12, 16] float32"
+    assert lines["card"] == "pose, pose-heatmap, 1 classes"
     assert "of its range" in lines["parity"] and "1 as asked" in lines["fp16"]
     card = ModelCard.from_json(read_metadata("o.onnx")["edgelane"])
-    assert (card.task, card.decoder, card.precision) == ("pose", "simcc", "fp16")
+    assert (card.task, card.decoder, card.precision) == ("pose", "pose-heatmap", "fp16")
     assert card.input.size == (32, 24) and card.input.layout == "nhwc"
 
 

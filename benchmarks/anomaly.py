@@ -24,7 +24,7 @@ from ..export.anomaly.calibrate import auroc
 from ..export.anomaly.parts import Parts, choose_input, placed, read_masks, read_parts
 from ..export.anomaly.settle import checked, settle, try_all
 from ..export.anomaly.trial import FOLDS, LOW, Workbench, spread, top_means
-from ..runtime.inspect.anomaly import load_anomaly
+from ..runtime.inspect.judging.anomaly import load_anomaly
 from ..runtime.sources.base import load_cv2
 from ..runtime.synth import open_scene
 

@@ -14,9 +14,9 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 import numpy as np
 
 from ..pipelines.quality import Study, gauge_study
-from ..runtime.inspect.camera import Board, Camera, calibrate_camera
-from ..runtime.inspect.gauge_teaching import master_gauges
-from ..runtime.inspect.gauging import Gauging
+from ..runtime.inspect.gauges.camera import Board, Camera, calibrate_camera
+from ..runtime.inspect.gauges.gauging import Gauging
+from ..runtime.inspect.gauges.teaching import master_gauges
 from ..runtime.sources.base import load_cv2
 from ..runtime.synth.bench import Bench
 

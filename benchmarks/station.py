@@ -20,8 +20,8 @@ import numpy as np
 from ..core import Observation
 from ..pipelines.inspection import Inspection
 from ..runtime.digital import Rejecter
-from ..runtime.inspect.inspector import Inspector
-from ..runtime.inspect.recipe import load_recipe
+from ..runtime.inspect.judging.inspector import Inspector
+from ..runtime.inspect.recipe.config import load_recipe
 from ..runtime.journal import Journal
 from ..runtime.sources.base import load_cv2
 from ..runtime.synth import open_scene

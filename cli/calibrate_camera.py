@@ -30,7 +30,7 @@ def command(
 ) -> None:
     """Calibrate a camera from IMAGES, a folder of pictures of a printed board."""
     from ..core import UsageError
-    from ..runtime.inspect.camera import Board, calibrate_camera
+    from ..runtime.inspect.gauges.camera import Board, calibrate_camera
 
     columns, _, rows = squares.lower().partition("x")
     if not (columns.isdigit() and rows.isdigit()):

@@ -58,7 +58,7 @@ def command(
 
     counts = {"pass": 0, "fail": 0, "unsure": 0}
     if recipe is not None:
-        from ..runtime.inspect.pictured import inspect_by_recipe
+        from ..runtime.inspect.judging.pictured import inspect_by_recipe
 
         parts = inspect_by_recipe(images, recipe, out, tell)
     else:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..core import DataError, Detections, Event, Observation, Tracks
 from ..core.verdict import PASS, UNSURE, Reason, Verdict
-from ..runtime.inspect.recipe import Recipe
+from ..runtime.inspect.recipe.config import Recipe
 from . import state as states
 from .events import EventMaker
 from .events import seconds as rounded
@@ -164,7 +164,7 @@ class Inspection:
 
     def _picture(self, findings: Any, now: float, index: int) -> Event:
         """The verdict on a triggered picture."""
-        from ..runtime.inspect.judging import combine
+        from ..runtime.inspect.judging.judge import combine
 
         shape = (self._size[1], self._size[0])
         judged = combine(findings.parts, findings.problems, self.settings.part.count, shape)

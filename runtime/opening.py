@@ -32,7 +32,7 @@ def open_first(
         EdgelaneError: The model cannot be opened, or is none for this pipeline.
     """
     if getattr(pipeline, "task", "detect") == "inspect":
-        from .inspect.inspector import Inspector
+        from .inspect.judging.inspector import Inspector
 
         return Inspector(config)
     if getattr(pipeline, "task", "detect") == "classify":

@@ -5,9 +5,9 @@ from typing import Any, Dict, List, Optional, Union
 
 from ...core import UsageError
 from ...pipelines.quality import ChallengeResult, challenge
-from ...runtime.inspect.judging import Judge
+from ...runtime.inspect.judging.judge import Judge
 from ...runtime.inspect.pictures import KINDS, read_picture
-from ...runtime.inspect.recipe import LoadedRecipe, load_recipe
+from ...runtime.inspect.recipe.config import LoadedRecipe, load_recipe
 
 VERDICTS = ("pass", "fail", "unsure")
 

@@ -13,8 +13,8 @@ from ...runtime.digital import Rejecter, open_input, open_output
 from ...runtime.digital.base import Encoder
 from ...runtime.digital.reject import Driver, Heartbeat
 from ...runtime.digital.trigger import Triggered
-from ...runtime.inspect.recipe import LoadedRecipe, Recipe, load_recipe
-from ...runtime.inspect.rejects import RejectFolder, around, reject_picture
+from ...runtime.inspect.judging.rejects import RejectFolder, around, reject_picture
+from ...runtime.inspect.recipe.config import LoadedRecipe, Recipe, load_recipe
 from ...runtime.journal import Journal
 from ...runtime.loop import Step
 from .challenge import run_challenge

@@ -8,11 +8,11 @@ import numpy as np
 
 from ...core import DataError, MissingDependency
 from ...pipelines.quality.threshold import Threshold, upper_threshold
-from ...runtime.inspect.colour import ciede2000
-from ...runtime.inspect.golden import Golden, GoldenSettings
-from ...runtime.inspect.judging import golden_settings
-from ...runtime.inspect.parts import LIKENESS
-from ...runtime.inspect.recipe import AnomalyCheck, GoldenCheck
+from ...runtime.inspect.gauges.colour import ciede2000
+from ...runtime.inspect.golden.sample import Golden, GoldenSettings
+from ...runtime.inspect.golden.verdicts import LIKENESS
+from ...runtime.inspect.judging.judge import golden_settings
+from ...runtime.inspect.recipe.config import AnomalyCheck, GoldenCheck
 from ...runtime.sources.base import load_cv2
 from .parts import Sample
 
@@ -231,7 +231,7 @@ def score_anomaly(
     The scores that were held out come from models that saw fewer parts. Where the last one gives
     the very parts it was taught by more than those, its own scores set the limit.
     """
-    from ...runtime.inspect.anomaly import load_anomaly
+    from ...runtime.inspect.judging.anomaly import load_anomaly
 
     assert found.threshold is not None
     with load_anomaly(path, threads=1) as anomaly:

@@ -3,8 +3,8 @@
 from typing import Any, Dict, Sequence, Tuple
 
 from ...pipelines.quality.threshold import Threshold, upper_threshold
-from ...runtime.inspect.classifying import Classifying
-from ...runtime.inspect.recipe import ClassifierCheck, LoadedRecipe
+from ...runtime.inspect.judging.classifying import Classifying
+from ...runtime.inspect.recipe.config import ClassifierCheck, LoadedRecipe
 from .parts import Sample
 
 

@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Sequence, Tuple
 import numpy as np
 
 from ...core import DataError
-from ...runtime.inspect.colour import ciede2000
+from ...runtime.inspect.gauges.colour import ciede2000
 from .parts import Sample
 
 FAR = 8.0  # robust standard deviations from the others

@@ -6,9 +6,9 @@ import numpy as np
 
 from ...core import DataError
 from ...pipelines.quality.threshold import LEAST, Threshold, upper_threshold
-from ...runtime.inspect.gauge_teaching import MASTERED, suggest_gauges, teach_gauges
-from ...runtime.inspect.measuring import Gauged, Measuring, camera_of, section_of
-from ...runtime.inspect.recipe import LoadedRecipe
+from ...runtime.inspect.gauges.teaching import MASTERED, suggest_gauges, teach_gauges
+from ...runtime.inspect.judging.measuring import Gauged, Measuring, camera_of, section_of
+from ...runtime.inspect.recipe.config import LoadedRecipe
 from .parts import Sample
 
 MOST = 60  # pictures that are measured

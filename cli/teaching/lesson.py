@@ -8,8 +8,8 @@ import numpy as np
 
 from ...core import DataError, EdgelaneError, UsageError
 from ...pipelines.quality.threshold import Threshold, wanted_parts
-from ...runtime.inspect.judging import DOUBT
-from ...runtime.inspect.recipe import AnomalyCheck, GoldenCheck, LoadedRecipe, load_recipe
+from ...runtime.inspect.judging.judge import DOUBT
+from ...runtime.inspect.recipe.config import AnomalyCheck, GoldenCheck, LoadedRecipe, load_recipe
 from .checks import (
     Learnt,
     better,
@@ -291,7 +291,7 @@ def _learn(
 
 
 def _as_light(shown: List[Sample], usual: Dict[str, Any]) -> List[Sample]:
-    from ...runtime.inspect.finding import in_light
+    from ...runtime.inspect.judging.finding import in_light
 
     return [replace(p, look=in_light(p.look, usual["ground"])) for p in shown]
 
@@ -353,7 +353,7 @@ def _judge_bad(lesson: Lesson, new: NewVersion, shown: List[Sample]) -> None:
     """What the new recipe says of the bad parts."""
     if not shown:
         return
-    from ...runtime.inspect.judging import Judge
+    from ...runtime.inspect.judging.judge import Judge
 
     judge = Judge(new.load())
     try:

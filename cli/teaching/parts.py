@@ -10,11 +10,17 @@ from ...core import DataError, UsageError
 from ...core.verdict import Verdict
 from ...pipelines.inspection import Inspection
 from ...runtime.config import resolve_path
-from ...runtime.inspect.finding import Look, find_parts, in_light, stands_out, turned_like
-from ...runtime.inspect.inspector import Findings
-from ...runtime.inspect.judging import Judged, part_colour, part_focus, picture_light, whole_look
+from ...runtime.inspect.judging.finding import Look, find_parts, in_light, stands_out, turned_like
+from ...runtime.inspect.judging.inspector import Findings
+from ...runtime.inspect.judging.judge import (
+    Judged,
+    part_colour,
+    part_focus,
+    picture_light,
+    whole_look,
+)
 from ...runtime.inspect.pictures import KINDS, pictures_in, read_picture
-from ...runtime.inspect.recipe import LoadedRecipe
+from ...runtime.inspect.recipe.config import LoadedRecipe
 from ...runtime.sources.base import load_cv2
 
 MOST_SHOWN = 5
@@ -195,7 +201,7 @@ def _seen(frame: Any, findings: Findings) -> Any:
 def _by_picture(settings: Any) -> Any:
     import msgspec
 
-    from ...runtime.inspect.recipe import TriggerSettings
+    from ...runtime.inspect.recipe.config import TriggerSettings
 
     return msgspec.structs.replace(settings, trigger=TriggerSettings(by="picture"))
 

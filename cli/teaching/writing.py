@@ -12,7 +12,7 @@ import numpy as np
 
 from ...core import StorageError
 from ...runtime.files import write_whole
-from ...runtime.inspect.recipe import LoadedRecipe, base_name, load_recipe
+from ...runtime.inspect.recipe.config import LoadedRecipe, base_name, load_recipe
 from ...runtime.sources.base import load_cv2
 
 

@@ -8,7 +8,7 @@ from typing import Any, List, NamedTuple, Optional, Sequence, Tuple, Union
 import numpy as np
 
 from ...core import DataError, InputSpec, UsageError
-from ...runtime.inspect.anomaly import lay
+from ...runtime.inspect.judging.anomaly import lay
 from ...runtime.inspect.pictures import read_picture
 from ...runtime.sources.base import load_cv2
 

@@ -3,8 +3,8 @@
 Pictures in, verdicts with reasons out. OpenCV is loaded when the first picture is looked at.
 """
 
-from .golden import Difference, Golden, GoldenSettings
-from .parts import Inspected, inspect, inspect_picture, overlay
+from .golden.sample import Difference, Golden, GoldenSettings
+from .golden.verdicts import Inspected, inspect, inspect_picture, overlay
 
 __all__ = [
     "Difference",

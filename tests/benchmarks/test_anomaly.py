@@ -18,7 +18,7 @@ from edgelane.core import DataError  # noqa: E402
 from edgelane.export.anomaly import learn  # noqa: E402
 from edgelane.export.anomaly.calibrate import auroc  # noqa: E402
 from edgelane.export.anomaly.methods import Looked  # noqa: E402
-from edgelane.runtime.inspect.anomaly import load_anomaly  # noqa: E402
+from edgelane.runtime.inspect.judging.anomaly import load_anomaly  # noqa: E402
 from edgelane.runtime.inspect.pictures import read_picture  # noqa: E402
 
 

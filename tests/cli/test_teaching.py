@@ -7,8 +7,8 @@ import pytest
 
 from edgelane.cli.teaching import teach
 from edgelane.core import ConfigError, DataError
-from edgelane.runtime.inspect.judging import Judge
-from edgelane.runtime.inspect.recipe import load_recipe
+from edgelane.runtime.inspect.judging.judge import Judge
+from edgelane.runtime.inspect.recipe.config import load_recipe
 
 cv2 = pytest.importorskip("cv2")
 

@@ -20,7 +20,7 @@ from edgelane.export.anomaly.methods import Looked, lie_still  # noqa: E402
 from edgelane.export.anomaly.tape import Tape  # noqa: E402
 from edgelane.export.complete import check_target  # noqa: E402
 from edgelane.export.targets import find_target  # noqa: E402
-from edgelane.runtime.inspect.anomaly import boxes_of, lay, load_anomaly  # noqa: E402
+from edgelane.runtime.inspect.judging.anomaly import boxes_of, lay, load_anomaly  # noqa: E402
 
 
 def part(seed: int, size=(96, 96)) -> np.ndarray:

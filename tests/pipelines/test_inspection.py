@@ -7,9 +7,9 @@ from edgelane.core import DataError, Observation
 from edgelane.core.verdict import Reason, Verdict
 from edgelane.pipelines.inspection import Inspection, deciding
 from edgelane.runtime.config import decode
-from edgelane.runtime.inspect.inspector import Findings
-from edgelane.runtime.inspect.judging import Judged
-from edgelane.runtime.inspect.recipe import Recipe
+from edgelane.runtime.inspect.judging.inspector import Findings
+from edgelane.runtime.inspect.judging.judge import Judged
+from edgelane.runtime.inspect.recipe.config import Recipe
 
 SIZE = (640, 360)
 

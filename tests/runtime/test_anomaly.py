@@ -13,7 +13,7 @@ from onnx import TensorProto, helper  # noqa: E402
 
 from edgelane.core import DataError, InputSpec, ModelCard, ModelError  # noqa: E402
 from edgelane.core.card import METADATA_KEY  # noqa: E402
-from edgelane.runtime.inspect.anomaly import lay, load_anomaly  # noqa: E402
+from edgelane.runtime.inspect.judging.anomaly import lay, load_anomaly  # noqa: E402
 
 WIDTH, HEIGHT = 64, 48
 

@@ -7,7 +7,7 @@ import pytest
 
 from edgelane.cli.app import run_cli
 from edgelane.core import DataError, UsageError
-from edgelane.runtime.inspect.camera import Board, Camera, calibrate_camera
+from edgelane.runtime.inspect.gauges.camera import Board, Camera, calibrate_camera
 
 cv2 = pytest.importorskip("cv2")
 

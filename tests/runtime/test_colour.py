@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edgelane.core import DataError
-from edgelane.runtime.inspect.colour import GreyCard, ciede2000, colour_of, lab
+from edgelane.runtime.inspect.gauges.colour import GreyCard, ciede2000, colour_of, lab
 
 # Sharma, Wu and Dalal (2005), table 1: L1 a1 b1, L2 a2 b2, difference.
 SHARMA = np.loadtxt(

@@ -7,9 +7,9 @@ import pytest
 from scipy.special import erf
 
 from edgelane.core import DataError
-from edgelane.runtime.inspect.colour import ColourChecker, lab, linear_of_lab
-from edgelane.runtime.inspect.plane import Plane, Pose
-from edgelane.runtime.inspect.steps import edge_doubt, samples
+from edgelane.runtime.inspect.gauges.colour import ColourChecker, lab, linear_of_lab
+from edgelane.runtime.inspect.gauges.plane import Plane, Pose
+from edgelane.runtime.inspect.gauges.steps import edge_doubt, samples
 from edgelane.runtime.synth.coverage import coverage
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from edgelane.core import DataError
-from edgelane.runtime.inspect.camera import Camera
-from edgelane.runtime.inspect.gauges import judge_parts, measure_parts
+from edgelane.runtime.inspect.gauges.camera import Camera
+from edgelane.runtime.inspect.gauges.parts import judge_parts, measure_parts
 
 cv2 = pytest.importorskip("cv2")
 

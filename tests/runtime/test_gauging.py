@@ -9,11 +9,11 @@ import pytest
 
 from edgelane.benchmarks.gauges import bar, disc, render, without
 from edgelane.core import ConfigError, DataError, UsageError
-from edgelane.runtime.inspect.camera import Camera
-from edgelane.runtime.inspect.gauge_drawing import draw_measured
-from edgelane.runtime.inspect.gauge_settings import read_settings
-from edgelane.runtime.inspect.gauge_teaching import master_gauges, suggest_gauges, teach_gauges
-from edgelane.runtime.inspect.gauging import Gauging, gauge_pictures
+from edgelane.runtime.inspect.gauges.camera import Camera
+from edgelane.runtime.inspect.gauges.drawing import draw_measured
+from edgelane.runtime.inspect.gauges.gauging import Gauging, gauge_pictures
+from edgelane.runtime.inspect.gauges.settings import read_settings
+from edgelane.runtime.inspect.gauges.teaching import master_gauges, suggest_gauges, teach_gauges
 
 cv2 = pytest.importorskip("cv2")
 

@@ -5,8 +5,8 @@ import pytest
 
 from edgelane.cli.teaching import teach
 from edgelane.core import DataError, UsageError
-from edgelane.runtime.inspect.judging import Judge
-from edgelane.runtime.inspect.recipe import load_recipe
+from edgelane.runtime.inspect.judging.judge import Judge
+from edgelane.runtime.inspect.recipe.config import load_recipe
 
 cv2 = pytest.importorskip("cv2")
 pytestmark = pytest.mark.slow

@@ -5,7 +5,7 @@ import hashlib
 import pytest
 
 from edgelane.core import ConfigError, DataError
-from edgelane.runtime.inspect.recipe import base_name, load_recipe
+from edgelane.runtime.inspect.recipe.config import base_name, load_recipe
 
 
 def test_a_recipe_says_how_parts_are_found_and_when_they_are_judged():

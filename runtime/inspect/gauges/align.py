@@ -6,8 +6,8 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
 
-from ...core import DataError
-from ..sources.base import load_cv2
+from ....core import DataError
+from ...sources.base import load_cv2
 from .edges import fit_circle
 from .features import (
     Line,

@@ -4,8 +4,8 @@ from typing import Any, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from ...core import DataError
-from ..sources.base import load_cv2
+from ....core import DataError
+from ...sources.base import load_cv2
 
 SHORT = 360  # pixels of the shorter side at which parts are told from the ground
 COARSE = 90  # pixels of the shorter side at which the light of the ground is found

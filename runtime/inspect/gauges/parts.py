@@ -6,8 +6,8 @@ from typing import Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
 
-from ...core import DataError
-from ...core.verdict import Reason, Verdict
+from ....core import DataError
+from ....core.verdict import Reason, Verdict
 from .align import Lying, lie
 from .camera import Camera
 from .features import Circle, Line, NotFound, find_circle, find_line, polygon_area

@@ -6,7 +6,7 @@ from typing import Any, List, Optional, Tuple
 
 import numpy as np
 
-from ..sources.base import load_cv2
+from ...sources.base import load_cv2
 
 SMALL = 320  # longer side of the picture in which parts are looked for
 GRID = 48  # pixels of the longer side of the picture to which the ground is fitted

@@ -6,14 +6,14 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ...core import DataError, UsageError, did_you_mean
+from ....core import DataError, UsageError, did_you_mean
 from .align import CORNERS, Lying, Shape, as_taught, resample, signed_misses
 from .camera import Camera
 from .checks import clipped, keep_marks
-from .gauge_settings import GaugeSettings, read_settings
 from .gauging import Gauging
 from .kinds import Measure
 from .segment import Blob
+from .settings import GaugeSettings, read_settings
 
 MASTERED = ("diameter", "radius", "width", "distance", "angle", "area")  # that have an offset
 ALIKE = 0.08  # share of its size by which a good part's outline may miss the others'

@@ -8,9 +8,9 @@ from typing import Any, Dict, Mapping, Union
 
 import msgspec
 
-from ...core import ConfigError, DataError
-from ..config import TOP_KEYS, Config, decode, load_config
-from .recipe_keys import (
+from ....core import ConfigError, DataError
+from ...config import TOP_KEYS, Config, decode, load_config
+from .keys import (
     AnomalyCheck,
     Checks,
     ClassifierCheck,
@@ -112,7 +112,7 @@ def load_recipe(recipe: Union[str, Path, Mapping[str, Any], Config]) -> LoadedRe
     (camera,) = config.cameras.values()
     settings = decode(Recipe, camera.settings, camera.path, TOP_KEYS if not camera.path else ())
     if settings.checks.gauges is not None:
-        from .gauge_settings import read_settings
+        from ..gauges.settings import read_settings
 
         at = f"{camera.path}.checks.gauges" if camera.path else "checks.gauges"
         read_settings({k: v for k, v in settings.checks.gauges.items() if k != "camera"}, at)

@@ -7,20 +7,20 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, Union
 
 import numpy as np
 
-from ...core import DataError, StorageError
-from ...core.verdict import PASS, Reason, Verdict
-from ..files import write_whole
-from ..sources.base import load_cv2
+from ....core import DataError, StorageError
+from ....core.verdict import PASS, Reason, Verdict
+from ...files import write_whole
+from ...sources.base import load_cv2
+from ..pictures import pictures_in, read_picture
 from . import checks
 from .align import Lying, Shape, lie, signed_misses
 from .camera import Camera
 from .colour import card_of
 from .features import NotFound, polygon_area
-from .gauge_settings import Gauge, GaugeSettings, read_settings
 from .kinds import Measure, Sight, measure_one
-from .pictures import pictures_in, read_picture
 from .plane import Plane
 from .segment import SHORT, Blob, find_blobs
+from .settings import Gauge, GaugeSettings, read_settings
 
 SPECK = 0.2  # share of the taught part's area below which something is dirt
 ANOTHER = 1.4  # times the taught size beyond which it is another part
@@ -358,7 +358,7 @@ def gauge_pictures(
                 reasons=(Reason("readable", None, condition=True, text=str(error)),)
             )
         if folder is not None and image is not None:
-            from .gauge_drawing import draw_measured
+            from .drawing import draw_measured
 
             png = load_cv2().imencode(".png", draw_measured(image, measured))[1].tobytes()
             write_whole(folder / f"{path.stem}.png", png)

@@ -11,7 +11,7 @@ from typing import Any, List, Optional, Tuple
 
 import numpy as np
 
-from ..sources.base import load_cv2
+from ...sources.base import load_cv2
 
 COARSEST = 80  # pixels of the shorter side at which the search begins
 EDGES = 2500  # pixels that take part in a step

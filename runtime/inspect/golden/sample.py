@@ -5,8 +5,8 @@ from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ...core import DataError
-from ..sources.base import load_cv2
+from ....core import DataError
+from ...sources.base import load_cv2
 from .register import Level, Registrar, Registration, local_shifts
 
 # Times the tolerance: how far apart two pictures are in the thick of a defect. A tolerance that was

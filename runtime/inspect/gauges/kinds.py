@@ -6,12 +6,12 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
 
 import numpy as np
 
-from ..sources.base import load_cv2
+from ...sources.base import load_cv2
 from .align import Lying, Shape, signed_misses
 from .colour import ciede2000, colour_of
 from .features import Circle, Line, NotFound, ends, find_circle, find_line, polygon_area
-from .gauge_settings import PART, Gauge, expected_size
 from .plane import Plane
+from .settings import PART, Gauge, expected_size
 
 WRONG = 0.2  # share of a width by which a part of a wrong size may be off
 

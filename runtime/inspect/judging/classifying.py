@@ -4,9 +4,9 @@ from typing import Any, List, Tuple
 
 import numpy as np
 
-from ...core import ConfigError, did_you_mean
-from ...core.verdict import Reason
-from .recipe import ClassifierCheck, LoadedRecipe
+from ....core import ConfigError, did_you_mean
+from ....core.verdict import Reason
+from ..recipe.config import ClassifierCheck, LoadedRecipe
 
 
 class Classifying:
@@ -23,7 +23,7 @@ class Classifying:
     """
 
     def __init__(self, check: ClassifierCheck, recipe: LoadedRecipe, threads: int = 1) -> None:
-        from ..classify import load_classifier
+        from ...classify import load_classifier
 
         self._model: Any = load_classifier(str(recipe.path(check.model)), threads=threads)
         names = list(self._model.card.classes)

@@ -7,12 +7,12 @@ from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
 import numpy as np
 
-from ...core import DataError
-from ...core.verdict import Reason
-from ..sources.base import load_cv2
+from ....core import DataError
+from ....core.verdict import Reason
+from ...sources.base import load_cv2
 from .camera import Camera
-from .gauge_settings import GaugeSettings
 from .segment import Blob
+from .settings import GaugeSettings
 
 BLACK, WHITE = 2, 253
 SEARCH = 24  # pixels around its place that a mark is looked for in

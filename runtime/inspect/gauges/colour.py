@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ...core import DataError
+from ....core import DataError
 
 WHITE = np.array([0.95047, 1.0, 1.08883])
 _TO_XYZ = np.array(

@@ -11,10 +11,10 @@ from typing import Any, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
-from ...core import DataError, UsageError, did_you_mean
-from ..files import write_whole
-from ..sources.base import load_cv2
-from .pictures import pictures_in, read_picture
+from ....core import DataError, UsageError, did_you_mean
+from ...files import write_whole
+from ...sources.base import load_cv2
+from ..pictures import pictures_in, read_picture
 
 LEAST_VIEWS = 3
 FORMAT = "edgelane camera 1"

@@ -5,15 +5,15 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
 
-from ...core import ConfigError
-from ...core.verdict import FAIL, PASS, Reason, Verdict
-from ..sources.base import load_cv2
-from .colour import ciede2000, lab
+from ....core import ConfigError
+from ....core.verdict import FAIL, PASS, Reason, Verdict
+from ...sources.base import load_cv2
+from ..gauges.colour import ciede2000, lab
+from ..golden.sample import Golden, GoldenSettings, sharpness
+from ..golden.verdicts import conditions, score_of
+from ..pictures import read_picture
+from ..recipe.config import GoldenCheck, LoadedRecipe
 from .finding import Look, find_parts, in_light, turned_like
-from .golden import Golden, GoldenSettings, sharpness
-from .parts import conditions, score_of
-from .pictures import read_picture
-from .recipe import GoldenCheck, LoadedRecipe
 
 TWO_PARTS = 1.6  # times the most that one part covers: more than one part, or one upon another
 GATE = 0.04  # share of the picture in which parts are measured, along their way

@@ -5,12 +5,12 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
 
-from ...core.verdict import PASS, Reason
-from .camera import Camera
+from ....core.verdict import PASS, Reason
+from ..gauges.camera import Camera
+from ..gauges.gauging import FoundPart, Gauging, Measured
+from ..gauges.kinds import Measure
+from ..recipe.config import LoadedRecipe
 from .finding import Look
-from .gauging import FoundPart, Gauging, Measured
-from .kinds import Measure
-from .recipe import LoadedRecipe
 
 OF_PICTURE = ("parts", "cut")  # conditions that a belt full of parts does not keep
 

@@ -7,10 +7,10 @@ from typing import Any, List, Mapping, Tuple
 
 import numpy as np
 
-from ...core.verdict import Reason, Verdict
-from ..files import write_whole
-from ..sources.base import load_cv2
-from .parts import Inspected, overlay
+from ....core.verdict import Reason, Verdict
+from ...files import write_whole
+from ...sources.base import load_cv2
+from ..golden.verdicts import Inspected, overlay
 
 AROUND = 0.25  # of a part's size: what is kept around it
 SHOWN = 480  # pixels: smaller pictures are enlarged, so that words can be read

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from ..sources.base import load_cv2
+from ...sources.base import load_cv2
 
 
 class Edges(NamedTuple):

@@ -5,14 +5,14 @@ from typing import Callable, Iterator, Optional, Union
 
 import numpy as np
 
-from ...core import DataError, StorageError
-from ...core.verdict import Reason, Verdict
-from ..files import write_whole
-from ..sources.base import load_cv2
-from .judging import Judge
-from .parts import Inspected, overlay
-from .pictures import pictures_in, read_picture
-from .recipe import load_recipe
+from ....core import DataError, StorageError
+from ....core.verdict import Reason, Verdict
+from ...files import write_whole
+from ...sources.base import load_cv2
+from ..golden.verdicts import Inspected, overlay
+from ..pictures import pictures_in, read_picture
+from ..recipe.config import load_recipe
+from .judge import Judge
 
 
 def inspect_by_recipe(

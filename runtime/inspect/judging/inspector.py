@@ -5,12 +5,12 @@ from typing import Any, Dict, Mapping, Tuple
 
 import numpy as np
 
-from ...core import Detections
-from ...core.card import InputSpec, ModelCard
-from ...core.verdict import PASS, Reason
-from ..config import Config
-from .judging import Judge, Judged
-from .recipe import load_recipe
+from ....core import Detections
+from ....core.card import InputSpec, ModelCard
+from ....core.verdict import PASS, Reason
+from ...config import Config
+from ..recipe.config import load_recipe
+from .judge import Judge, Judged
 
 
 @dataclass(frozen=True)

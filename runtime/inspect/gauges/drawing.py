@@ -4,8 +4,8 @@ from typing import Any, List, Optional, Tuple
 
 import numpy as np
 
-from ...core.verdict import FAIL, PASS, UNSURE, Reason
-from ..sources.base import load_cv2
+from ....core.verdict import FAIL, PASS, UNSURE, Reason
+from ...sources.base import load_cv2
 from .gauging import FoundPart, Measured
 from .kinds import Measure
 

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from ...core import ConfigError, did_you_mean
+from ....core import ConfigError, did_you_mean
 
 CIRCLES = ("diameter", "radius", "position")
 FEATURES = ("diameter", "radius", "width", "line")

@@ -5,11 +5,11 @@ from typing import Any, Dict, List, Optional, Tuple, Union
 
 import numpy as np
 
-from ...core import DataError, InputSpec, ModelCard, ModelError
-from ...core.card import METADATA_KEY
-from ..backends import Backend, open_backend
-from ..preprocess import Transform, place
-from ..sources.base import load_cv2
+from ....core import DataError, InputSpec, ModelCard, ModelError
+from ....core.card import METADATA_KEY
+from ...backends import Backend, open_backend
+from ...preprocess import Transform, place
+from ...sources.base import load_cv2
 
 PathLike = Union[str, "os.PathLike[str]"]
 OUTPUTS = ("score", "map")

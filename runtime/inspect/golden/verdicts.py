@@ -6,12 +6,12 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, Union
 
 import numpy as np
 
-from ...core import DataError, StorageError
-from ...core.verdict import Reason, Verdict
-from ..files import write_whole
-from ..sources.base import load_cv2
-from .golden import Difference, Golden, GoldenSettings
-from .pictures import Pairing, read_picture
+from ....core import DataError, StorageError
+from ....core.verdict import Reason, Verdict
+from ...files import write_whole
+from ...sources.base import load_cv2
+from ..pictures import Pairing, read_picture
+from .sample import Difference, Golden, GoldenSettings
 
 LIKENESS = 0.6  # correlation with the golden picture below which it is not the same view
 COVERED = 0.9  # share of the golden picture that must be in view

@@ -1,0 +1,1 @@
+"""Golden samples: a tested picture against good ones, without any learning."""

@@ -1,0 +1,1 @@
+"""Recipes: the config of an inspection, checked key by key, with what was learnt beside it."""

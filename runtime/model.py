@@ -1,27 +1,31 @@
 """A detector ready to use: a backend, a card, and the way from a picture to detections."""
 
 import dataclasses
-import logging
 import os
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union, overload
 
 import numpy as np
 
-from ..core import ConfigError, Detections, InputSpec, ModelCard, ModelError, did_you_mean
-from ..core.card import METADATA_KEY
+from ..core import ConfigError, Detections, ModelCard, ModelError, did_you_mean
 from .backends import Backend, open_backend
 from .classes import class_names
 from .decoders import Bound, Family, Request, Rows, Signature, bind_decoder, recognise
-from .graph import Outputs, layout_of, picture_input, probe, run_pictures, signature_of
+from .graph import Outputs, probe, signature_of
 from .nms import nms
+from .picture_model import (
+    PictureModel,
+    changed_input,
+    closed_if_it_fails,
+    given_thresholds,
+    read_card,
+    usual_input,
+)
 from .preprocess import Preprocessor, Transform
-
-_LOG = logging.getLogger("edgelane")
 
 PathLike = Union[str, "os.PathLike[str]"]
 
 
-class Model:
+class Model(PictureModel):
     """A detector. Its methods may be called from several threads at once.
 
     Made by `load_model`, or `build_model` from a backend of one's own.
@@ -41,18 +45,14 @@ class Model:
         keep: Optional[np.ndarray] = None,
         where: str = "the model",
     ) -> None:
-        self.backend = backend
-        self.card = card
+        super().__init__(backend, card, where)
         self.classes = card.classes
         self.keep = keep
-        self.where = where
-        self._picture = picture_input(backend, where)
         self._preprocessor = Preprocessor(card.input, self._picture.dtype)
         self._bound = bound
         self._decode = bound.decode
         self._request = Request(card.input.size, card.confidence, keep)
         self._half = any(o.dtype == np.float16 for o in backend.outputs)
-        self._noticed = False
 
     def __call__(self, image: np.ndarray) -> Detections:
         """Detections in one `(h, w, 3)` uint8 BGR picture, in its pixels."""
@@ -78,20 +78,6 @@ class Model:
         """
         return self._preprocessor(image, out)
 
-    def infer(self, tensor: np.ndarray) -> Outputs:
-        """Run the graph on a tensor of `preprocess`, or on several along a new first axis.
-
-        Returns:
-            Outputs by name, with the pictures along their first axis. A graph of a fixed batch is
-            run as often as it takes.
-
-        Raises:
-            ModelError: The graph fails.
-        """
-        if tensor.ndim == 3:
-            tensor = tensor[None]
-        return run_pictures(self.backend, self._picture, self.card.input.size, tensor)
-
     @overload
     def postprocess(self, outputs: Outputs, transform: Transform) -> Detections: ...
 
@@ -115,16 +101,6 @@ class Model:
             return self._detections(outputs, transform)
         return self._split(outputs, transform)
 
-    @property
-    def batch(self) -> Optional[int]:
-        """How many pictures the graph takes a run, None for any number; see `run_loop`."""
-        return self._picture.shape[0]
-
-    @property
-    def takes_pixels(self) -> bool:
-        """Whether the graph takes pixels as they are: scale, mean and std are then inside it."""
-        return self._picture.dtype == np.uint8
-
     def variant(self, **changes: Any) -> "Model":
         """The same graph with fields of its card replaced, e.g. `confidence=0.1`.
 
@@ -132,16 +108,6 @@ class Model:
         """
         card = dataclasses.replace(self.card, **changes)
         return Model(self.backend, card, self._bound, self.keep, self.where)
-
-    def close(self) -> None:
-        """Let go of the model's memory."""
-        self.backend.close()
-
-    def __enter__(self) -> "Model":
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        self.close()
 
     def _split(self, outputs: Outputs, transforms: Sequence[Transform]) -> List[Detections]:
         return [
@@ -166,7 +132,8 @@ class Model:
             # picture, and keeps areas finite in single precision.
             good = np.abs(boxes).sum(axis=1) + scores < 1e7
         if not good.all():
-            self._notice(int(len(good) - good.sum()))
+            lost = int(len(good) - good.sum())
+            self._tell_lost(lost, "boxes or scores", "such rows are dropped")
             boxes, scores, classes = boxes[good], scores[good], classes[good]
         return Rows(boxes, scores, classes)
 
@@ -183,16 +150,6 @@ class Model:
         if not solid.all():
             boxes, scores, classes = boxes[solid], scores[solid], classes[solid]
         return Detections(boxes, scores, classes)
-
-    def _notice(self, count: int) -> None:
-        if not self._noticed:
-            self._noticed = True
-            _LOG.warning(
-                "%s gave %d boxes or scores that are not finite; such rows are dropped. "
-                "A model that was converted to fp16 or int8 may have lost its numbers.",
-                self.where,
-                count,
-            )
 
 
 def load_model(
@@ -224,8 +181,8 @@ def load_model(
             sense.
         MissingDependency: onnxruntime or OpenCV is not installed.
     """
-    backend = open_backend(os.fspath(path), threads)
-    try:
+    where = os.fspath(path)
+    with closed_if_it_fails(open_backend(where, threads)) as backend:
         return build_model(
             backend,
             decoder=decoder,
@@ -233,11 +190,8 @@ def load_model(
             confidence=confidence,
             nms_iou=nms_iou,
             input=input,
-            where=os.fspath(path),
+            where=where,
         )
-    except BaseException:
-        backend.close()
-        raise
 
 
 def build_model(
@@ -251,13 +205,8 @@ def build_model(
     where: str = "the model",
 ) -> Model:
     """As `load_model`, from a backend that is open already."""
-    for name, value in (("confidence", confidence), ("nms_iou", nms_iou)):
-        if value is not None and not 0 <= value <= 1:
-            raise ConfigError(f"{name} is out of range", got=value, expected="0 to 1")
-    text = backend.metadata.get(METADATA_KEY)
-    card = ModelCard.from_json(text) if text else None
-    if card is not None and card.task != "detect":
-        raise ModelError(f"{where} is no detector", got=f"task {card.task!r}", expected="'detect'")
+    thresholds = given_thresholds(confidence, nms_iou)
+    card = read_card(backend, "detect", "detector", where)
     _check_task(backend.metadata, where)
     signature = signature_of(backend, card, input or {}, where)
     wanted = decoder or (card.decoder if card else None)
@@ -274,14 +223,12 @@ def build_model(
             got=f"{bound.num_classes} in the outputs",
             expected=f"{len(card.classes)} as on the card",
         )
-    changes: Dict[str, Any] = {"input": _override(card.input, input or {}, signature.size)}
-    if wanted:
-        changes["decoder"] = wanted
-    if confidence is not None:
-        changes["confidence"] = float(confidence)
-    if nms_iou is not None:
-        changes["nms_iou"] = float(nms_iou)
-    card = dataclasses.replace(card, **changes)
+    card = dataclasses.replace(
+        card,
+        input=changed_input(card.input, input, signature.size),
+        decoder=wanted or card.decoder,
+        **thresholds,
+    )
     return Model(backend, card, bound, _class_ids(classes, card.classes, where), where)
 
 
@@ -305,24 +252,14 @@ def _usual_card(
     bound: Bound,
     where: str,
 ) -> ModelCard:
-    layout = layout_of(picture_input(backend, where))
-    usual = family.input if family else {}
     return ModelCard(
         task="detect",
         decoder=family.name if family else str(decoder),
-        input=InputSpec(size=signature.size, layout=layout, **usual),
+        input=usual_input(backend, signature.size, family.input if family else {}, where),
         classes=class_names(bound.num_classes, backend.metadata),
         confidence=family.confidence if family else 0.3,
         nms_iou=family.nms_iou if family else 0.6,
     )
-
-
-def _override(spec: InputSpec, override: Dict[str, Any], size: Tuple[int, int]) -> InputSpec:
-    known = [f.name for f in dataclasses.fields(InputSpec)]
-    for name in override:
-        if name not in known:
-            raise ConfigError(f"input.{name} is unknown", remedy=did_you_mean(name, known))
-    return dataclasses.replace(spec, **{**override, "size": size})
 
 
 def _class_ids(

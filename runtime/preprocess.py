@@ -14,6 +14,30 @@ import numpy as np
 from ..core import DataError, InputSpec, ModelError
 from .sources.base import load_cv2
 
+IMAGENET = {
+    "colour": "rgb",
+    "scale": 1 / 255,
+    "mean": (0.485, 0.456, 0.406),
+    "std": (0.229, 0.224, 0.225),
+    "pad": 0,
+}
+"""Fields of `core.InputSpec` as nets trained in the tradition of ImageNet are fed."""
+
+
+def size_of(image: np.ndarray) -> Tuple[int, int]:
+    """`(width, height)` of a `(h, w, 3)` uint8 BGR picture.
+
+    Raises:
+        DataError: It is no such picture, or an empty one.
+    """
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+        raise DataError(
+            "models take BGR pictures of uint8",
+            got=f"{image.shape} {image.dtype}",
+            expected="(h, w, 3) uint8",
+        )
+    return image.shape[1], image.shape[0]
+
 
 @dataclass(frozen=True)
 class Transform:
@@ -164,13 +188,7 @@ class Preprocessor:
         Raises:
             DataError: The picture is of another shape or type.
         """
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
-            raise DataError(
-                "a detector takes BGR pictures of uint8",
-                got=f"{image.shape} {image.dtype}",
-                expected="(h, w, 3) uint8",
-            )
-        size = (image.shape[1], image.shape[0])
+        size = size_of(image)
         placed = self._placed.get(size)
         if placed is None:
             if len(self._placed) > 64:  # a folder of pictures of all sizes

@@ -10,7 +10,8 @@ import numpy as np
 from ...core import DataError, StorageError
 from ..overlay import draw_classes, draw_map
 from ..sources.base import load_cv2
-from .model import Classifier, load_classifier
+from .loading import load_classifier
+from .model import Classifier
 from .scores import best
 
 UNSURE = 0.5

@@ -1,6 +1,5 @@
 """What the families of pose nets share: settings of crops and maps, and what a decoder gives."""
 
-import dataclasses
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple
 
@@ -8,6 +7,7 @@ import numpy as np
 
 from ...core import ConfigError, did_you_mean
 from ..decoders import Signature
+from ..picture_model import read_settings
 from .heatmaps import REFINEMENTS
 
 Outputs = Dict[str, np.ndarray]
@@ -70,13 +70,7 @@ class PoseSettings:
         Raises:
             ConfigError: An unknown field or a value that makes no sense.
         """
-        if not isinstance(data, dict):
-            raise ConfigError("pose is no object", got=type(data).__name__)
-        known = [field.name for field in dataclasses.fields(cls)]
-        for name in data:
-            if name not in known:
-                raise ConfigError(f"pose.{name} is unknown", remedy=did_you_mean(str(name), known))
-        return cls(**data)
+        return read_settings(cls, data, "pose")
 
 
 @dataclass(frozen=True)
@@ -122,13 +116,3 @@ def to_input(cells: np.ndarray, maps: Tuple[int, int], size: Tuple[int, int], gr
     if grid == "centres":
         return (cells + 0.5) * stride - 0.5
     return cells * stride
-
-
-IMAGENET = {
-    "colour": "rgb",
-    "scale": 1 / 255,
-    "mean": (0.485, 0.456, 0.406),
-    "std": (0.229, 0.224, 0.225),
-    "pad": 0,
-}
-"""What nets trained in the tradition of ImageNet are fed."""

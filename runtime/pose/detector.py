@@ -1,29 +1,33 @@
 """A net that finds all people of a picture and their points at once."""
 
 import dataclasses
-import logging
 import os
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
-from ...core import ConfigError, Detections, InputSpec, ModelCard, ModelError, did_you_mean
-from ...core.card import METADATA_KEY
+from ...core import Detections, ModelCard
 from ..backends import Backend, open_backend
 from ..classes import class_names
 from ..decoders import Request
-from ..graph import Outputs, layout_of, picture_input, run_pictures, signature_of
+from ..graph import Outputs, signature_of
 from ..nms import nms
+from ..picture_model import (
+    PictureModel,
+    changed_input,
+    closed_if_it_fails,
+    given_thresholds,
+    read_card,
+    usual_input,
+)
 from ..preprocess import Preprocessor, Transform
 from .skeleton import Skeleton, read_skeleton
 from .whole import BoundWhole, WholeSignature, bind_whole, points_in_metadata
 
-_LOG = logging.getLogger("edgelane")
-
 PathLike = Union[str, "os.PathLike[str]"]
 
 
-class PoseDetector:
+class PoseDetector(PictureModel):
     """A net that gives detections with key points. May be called from several threads at once.
 
     It has the methods of a detector, `runtime.model.Model`, and goes where one goes. Made by
@@ -39,16 +43,12 @@ class PoseDetector:
     def __init__(
         self, backend: Backend, card: ModelCard, bound: BoundWhole, where: str = "the model"
     ) -> None:
-        self.backend = backend
-        self.card = card
+        super().__init__(backend, card, where)
         self.classes = card.classes
         self.skeleton: Skeleton = bound.skeleton
-        self.where = where
-        self._picture = picture_input(backend, where)
         self._preprocessor = Preprocessor(card.input, self._picture.dtype)
         self._bound = bound
         self._request = Request(card.input.size, card.confidence)
-        self._noticed = False
 
     def __call__(self, image: np.ndarray) -> Detections:
         """Detections with key points in one `(h, w, 3)` uint8 BGR picture, in its pixels."""
@@ -61,16 +61,6 @@ class PoseDetector:
         """The tensor of a picture, and how the picture lies in it; see `Model.preprocess`."""
         return self._preprocessor(image, out)
 
-    def infer(self, tensor: np.ndarray) -> Outputs:
-        """Run the graph on a tensor of `preprocess`, or on several along a new first axis.
-
-        Raises:
-            ModelError: The graph fails.
-        """
-        if tensor.ndim == 3:
-            tensor = tensor[None]
-        return run_pictures(self.backend, self._picture, self.card.input.size, tensor)
-
     def postprocess(self, outputs: Outputs, transform: Transform) -> Detections:
         """Detections from outputs of `infer` for one picture, best score first.
 
@@ -82,7 +72,7 @@ class PoseDetector:
             good = np.isfinite(scores) & (np.abs(boxes).sum(axis=1) < 1e7)
             good &= (np.abs(points) < 1e7).all(axis=(1, 2))
         if not good.all():
-            self._notice(int(len(good) - good.sum()))
+            self._tell_lost(int(len(good) - good.sum()), "people", "such rows are dropped")
             boxes, scores, classes, points = boxes[good], scores[good], classes[good], points[good]
         if self.card.nms_iou is not None:
             rows = nms(boxes, scores, classes, self.card.nms_iou)
@@ -111,31 +101,6 @@ class PoseDetector:
             self.postprocess({k: v[i : i + 1] for k, v in outputs.items()}, transform)
             for i, transform in enumerate(transforms)
         ]
-
-    @property
-    def batch(self) -> Optional[int]:
-        """How many pictures the graph takes a run, None for any number; see `run_loop`."""
-        return self._picture.shape[0]
-
-    def close(self) -> None:
-        """Let go of the model's memory."""
-        self.backend.close()
-
-    def __enter__(self) -> "PoseDetector":
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        self.close()
-
-    def _notice(self, count: int) -> None:
-        if not self._noticed:
-            self._noticed = True
-            _LOG.warning(
-                "%s gave %d people that are not finite; such rows are dropped. "
-                "A model that was converted to fp16 or int8 may have lost its numbers.",
-                self.where,
-                count,
-            )
 
 
 def load_pose_detector(
@@ -166,8 +131,8 @@ def load_pose_detector(
         ConfigError: A threshold or input field that makes no sense.
         MissingDependency: onnxruntime or OpenCV is not installed.
     """
-    backend = open_backend(os.fspath(path), threads)
-    try:
+    where = os.fspath(path)
+    with closed_if_it_fails(open_backend(where, threads)) as backend:
         return build_pose_detector(
             backend,
             decoder=decoder,
@@ -175,11 +140,8 @@ def load_pose_detector(
             confidence=confidence,
             nms_iou=nms_iou,
             input=input,
-            where=os.fspath(path),
+            where=where,
         )
-    except BaseException:
-        backend.close()
-        raise
 
 
 def build_pose_detector(
@@ -193,13 +155,8 @@ def build_pose_detector(
     where: str = "the model",
 ) -> PoseDetector:
     """As `load_pose_detector`, from a backend that is open already."""
-    for name, value in (("confidence", confidence), ("nms_iou", nms_iou)):
-        if value is not None and not 0 <= value <= 1:
-            raise ConfigError(f"{name} is out of range", got=value, expected="0 to 1")
-    text = backend.metadata.get(METADATA_KEY)
-    card = ModelCard.from_json(text) if text else None
-    if card is not None and card.task != "pose":
-        raise ModelError(f"{where} is no pose net", got=f"task {card.task!r}", expected="'pose'")
+    thresholds = given_thresholds(confidence, nms_iou)
+    card = read_card(backend, "pose", "pose net", where)
     known = skeleton if skeleton is not None else (card.extra.get("skeleton") if card else None)
     given = None if known is None else read_skeleton(known)
     signature = signature_of(backend, card, input or {}, where)
@@ -207,24 +164,15 @@ def build_pose_detector(
     wanted = decoder or (card.decoder if card else None)
     family, bound = bind_whole(wanted, WholeSignature(signature, given, points), where)
     if card is None:
-        layout = layout_of(picture_input(backend, where))
         names = class_names(bound.classes, backend.metadata)
         card = ModelCard(
             task="pose",
             decoder=family.name,
-            input=InputSpec(size=signature.size, layout=layout, **family.input),
+            input=usual_input(backend, signature.size, family.input, where),
             classes=("person",) if names == ("class_0",) else names,
             confidence=family.confidence,
             nms_iou=family.nms_iou,
         )
-    fields = [field.name for field in dataclasses.fields(InputSpec)]
-    for name in input or {}:
-        if name not in fields:
-            raise ConfigError(f"input.{name} is unknown", remedy=did_you_mean(name, fields))
-    spec = dataclasses.replace(card.input, **{**(input or {}), "size": signature.size})
-    changes: Dict[str, Any] = {"input": spec, "decoder": family.name}
-    if confidence is not None:
-        changes["confidence"] = float(confidence)
-    if nms_iou is not None:
-        changes["nms_iou"] = float(nms_iou)
-    return PoseDetector(backend, dataclasses.replace(card, **changes), bound, where)
+    spec = changed_input(card.input, input, signature.size)
+    card = dataclasses.replace(card, input=spec, decoder=family.name, **thresholds)
+    return PoseDetector(backend, card, bound, where)

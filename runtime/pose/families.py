@@ -13,7 +13,8 @@ import numpy as np
 from ...core import ModelError, UsageError, did_you_mean
 from ..decoders import Signature, Unfit
 from ..decoders.base import need
-from .base import IMAGENET, BoundPose, Outputs, Points, PoseFamily, PoseSettings, to_input
+from ..preprocess import IMAGENET
+from .base import BoundPose, Outputs, Points, PoseFamily, PoseSettings, to_input
 from .heatmaps import decode_heatmaps
 
 

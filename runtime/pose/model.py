@@ -1,29 +1,32 @@
 """A net that is given a picture and boxes, and tells where the points of each pose are."""
 
 import dataclasses
-import logging
 import os
 from typing import Any, Dict, Optional, Tuple, Union
 
 import numpy as np
 
-from ...core import ConfigError, DataError, InputSpec, ModelCard, ModelError, did_you_mean
-from ...core.card import METADATA_KEY
+from ...core import ModelCard, ModelError
 from ..backends import Backend, open_backend
-from ..graph import Outputs, layout_of, picture_input, run_pictures, signature_of
-from ..preprocess import Preprocessor
+from ..graph import Outputs, signature_of
+from ..picture_model import (
+    PictureModel,
+    changed_input,
+    closed_if_it_fails,
+    read_card,
+    usual_input,
+)
+from ..preprocess import Preprocessor, size_of
 from ..sources.base import load_cv2
-from .base import BoundPose, PoseFamily, PoseSettings
+from .base import BoundPose, PoseSettings
 from .crops import Crops, place_crops
 from .families import bind_pose
 from .skeleton import COCO_17, Skeleton, read_skeleton
 
-_LOG = logging.getLogger("edgelane")
-
 PathLike = Union[str, "os.PathLike[str]"]
 
 
-class PoseModel:
+class PoseModel(PictureModel):
     """A net that looks at one person at a time. May be called from several threads at once.
 
     Made by `load_pose`, or `build_pose` from a backend of one's own.
@@ -44,16 +47,12 @@ class PoseModel:
         bound: BoundPose,
         where: str = "the model",
     ) -> None:
-        self.backend = backend
-        self.card = card
+        super().__init__(backend, card, where)
         self.skeleton = skeleton
         self.settings = settings
-        self.where = where
-        self._picture = picture_input(backend, where)
         self._convert = Preprocessor(card.input, self._picture.dtype)
         self._cv2 = load_cv2()
         self._bound = bound
-        self._noticed = False
 
     def __call__(self, image: np.ndarray, boxes: np.ndarray) -> np.ndarray:
         """The poses in boxes of a picture.
@@ -75,21 +74,14 @@ class PoseModel:
             return np.zeros((0, len(self.skeleton), 3), np.float32)
         return self.postprocess(self.infer(tensor), crops)
 
-    @property
-    def input_name(self) -> str:
-        """What the graph calls the input that takes the crops."""
-        return self._picture.name
-
     def preprocess(self, image: np.ndarray, boxes: np.ndarray) -> Tuple[np.ndarray, Crops]:
         """The crops around boxes as the net's input: `(n, 3, h, w)`, or `(n, h, w, 3)` by the
         card's layout, and where they lie in the picture. What lies outside it is `card.input.pad`.
+
+        Raises:
+            DataError: No such picture, or a box that is not finite or has no area.
         """
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
-            raise DataError(
-                "poses are looked for in BGR pictures of uint8",
-                got=f"{image.shape} {image.dtype}",
-                expected="(h, w, 3) uint8",
-            )
+        size_of(image)
         size = self.card.input.size
         crops = place_crops(boxes, size, self.settings.padding, self.settings.keep_ratio)
         tensor = np.empty((len(crops), *self._convert.shape), self._convert.dtype)
@@ -108,15 +100,6 @@ class PoseModel:
             self._convert(cut, out=tensor[row])
         return tensor, crops
 
-    def infer(self, tensor: np.ndarray) -> Outputs:
-        """Run the graph on crops of `preprocess`, at least one: in one batch where the graph
-        leaves it open.
-
-        Raises:
-            ModelError: The graph fails.
-        """
-        return run_pictures(self.backend, self._picture, self.card.input.size, tensor)
-
     def postprocess(self, outputs: Outputs, crops: Crops) -> np.ndarray:
         """`(n, k, 3)` float32 from outputs of `infer`, in pixels of the picture. A point for
         which the net gave no number scores 0; that is told in the log once."""
@@ -127,28 +110,8 @@ class PoseModel:
         lost = ~np.isfinite(points).all(axis=2)
         if lost.any():
             points[lost] = 0
-            self._notice(int(lost.sum()))
+            self._tell_lost(int(lost.sum()), "points", "such points score 0")
         return points
-
-    def close(self) -> None:
-        """Let go of the model's memory."""
-        self.backend.close()
-
-    def __enter__(self) -> "PoseModel":
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        self.close()
-
-    def _notice(self, count: int) -> None:
-        if not self._noticed:
-            self._noticed = True
-            _LOG.warning(
-                "%s gave %d points that are not finite; such points score 0. "
-                "A model that was converted to fp16 or int8 may have lost its numbers.",
-                self.where,
-                count,
-            )
 
 
 def load_pose(
@@ -176,19 +139,16 @@ def load_pose(
         ConfigError: An input field or setting that makes no sense.
         MissingDependency: onnxruntime or OpenCV is not installed.
     """
-    backend = open_backend(os.fspath(path), threads)
-    try:
+    where = os.fspath(path)
+    with closed_if_it_fails(open_backend(where, threads)) as backend:
         return build_pose(
             backend,
             decoder=decoder,
             skeleton=skeleton,
             settings=settings,
             input=input,
-            where=os.fspath(path),
+            where=where,
         )
-    except BaseException:
-        backend.close()
-        raise
 
 
 def build_pose(
@@ -201,10 +161,7 @@ def build_pose(
     where: str = "the model",
 ) -> PoseModel:
     """As `load_pose`, from a backend that is open already."""
-    text = backend.metadata.get(METADATA_KEY)
-    card = ModelCard.from_json(text) if text else None
-    if card is not None and card.task != "pose":
-        raise ModelError(f"{where} is no pose net", got=f"task {card.task!r}", expected="'pose'")
+    card = read_card(backend, "pose", "pose net", where)
     signature = signature_of(backend, card, input or {}, where)
     wanted = decoder or (card.decoder if card else None)
     wanted = None if wanted == "none" else wanted  # of a card that does not say
@@ -221,12 +178,12 @@ def build_pose(
                 expected="a skeleton in its card, extra.skeleton, or the 17 points of COCO",
             )
         known = COCO_17
-    spec = card.input if card else _usual_input(backend, signature.size, family, where)
-    names = [field.name for field in dataclasses.fields(InputSpec)]
-    for name in input or {}:
-        if name not in names:
-            raise ConfigError(f"input.{name} is unknown", remedy=did_you_mean(name, names))
-    spec = dataclasses.replace(spec, **{**(input or {}), "size": signature.size})
+    if card is not None:
+        spec = card.input
+    else:
+        usual = {**family.input, "resize": "stretch"}
+        spec = usual_input(backend, signature.size, usual, where)
+    spec = changed_input(spec, input, signature.size)
     if card is None:
         card = ModelCard(
             task="pose", decoder=family.name, input=spec, classes=("person",), nms_iou=None
@@ -241,10 +198,3 @@ def build_pose(
         bound,
         where,
     )
-
-
-def _usual_input(
-    backend: Backend, size: Tuple[int, int], family: PoseFamily, where: str
-) -> InputSpec:
-    layout = layout_of(picture_input(backend, where))
-    return InputSpec(size=size, layout=layout, resize="stretch", **family.input)

@@ -1,6 +1,7 @@
 """`edgelane bundle`: a config with everything it needs, in one signed file."""
 
 import json
+from collections import Counter
 from typing import Dict, Optional, Tuple
 
 import click
@@ -31,7 +32,11 @@ import click
 )
 @click.option("--fps", type=float, help="Frames a second of the recorded detections.")
 @click.option("--size", metavar="WxH", help="Size of their pictures.")
-@click.option("--frames", metavar="DIR", help="Pictures for the model [default: rendered ones].")
+@click.option(
+    "--frames",
+    metavar="DIR",
+    help="Pictures for the model; of a recipe in folders pass and fail [default: see the README].",
+)
 @click.option("--no-frames", is_flag=True, help="Prove the counts alone, not the model.")
 @click.option("--latency", type=float, metavar="MS", help="Median time of a frame at most.")
 @click.option("--wheel", multiple=True, metavar="WHL|DIR", help="Wheels to carry.")
@@ -107,6 +112,11 @@ def command(
     click.echo(f"for        {', '.join(made.manifest.devices) or 'any device'}")
     for part in made.manifest.golden.counts:
         click.echo(f"golden     {part.camera}: {part.events} events")
+    if made.manifest.golden.pictured is not None:
+        shown = made.manifest.golden.pictured.shown
+        told = Counter(text for one in shown for text in one.says)
+        listed = ", ".join(f"{count} {text}" for text, count in sorted(told.items()))
+        click.echo(f"golden     {len(shown)} pictures: {listed}")
     for warning in made.warnings:
         click.echo(f"warning    {warning}")
 

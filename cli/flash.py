@@ -158,7 +158,9 @@ def _one(host: str, bundle: str, as_json: bool, given: Dict[str, Any]) -> None:
         click.echo(f"{'would' if given['dry_run'] else 'did':<9}{step}")
     tested = done.installed.get("tested")
     if tested:
-        click.echo(f"golden   {tested['events']} events as they must be")
+        answers = tested.get("answers")
+        told = f"{answers} verdicts" if answers else f"{tested['events']} events"
+        click.echo(f"golden   {told} as they must be")
     if done.state == "unchanged":
         click.echo(f"release  {done.release} runs already")
     elif done.state == "installed":

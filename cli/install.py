@@ -75,7 +75,9 @@ def command(
         return
     assert done.tested is not None
     told = f"{done.tested.events} events as they must be"
-    if done.tested.latency_ms is not None:
+    if done.tested.answers:
+        told = f"{done.tested.answers} verdicts as they must be, {done.tested.latency_ms:.1f} ms"
+    elif done.tested.latency_ms is not None:
         told += f", {done.tested.detections} detections within tolerance"
         told += f", {done.tested.latency_ms:.1f} ms a frame"
     for engine in done.engines:

@@ -21,7 +21,8 @@ from .contents import Contents, gather
 from .golden import TOLERANCE, count_clip, rows_of, see_frames
 from .keys import PublicKey, digest_of, parse_signature, read_key, sign, verify
 from .layout import sha256_of
-from .manifest import CONFIG, Counted, Golden, KeyChanges, Manifest, Model, Seen
+from .manifest import CONFIG, Counted, Golden, KeyChanges, Manifest, Model, Pictured, Seen
+from .pictured import TASKS, first_model, golden_pictures, record, task_of
 from .trust import Trust
 
 PathLike = Union[str, "os.PathLike[str]"]
@@ -115,8 +116,11 @@ def make_bundle(
         devices: Names of the devices it is for; none for any.
         expires: Last day on which it may be installed, `YYYY-MM-DD` in UTC.
         golden: Recorded detections by camera. Of cameras without one, people are made up who walk
-            over every line and into every zone.
-        frames: Pictures that go through the model; rendered ones unless given, none if empty.
+            over every line and into every zone. Not of a recipe or a classification.
+        frames: Pictures that go through the model; rendered ones unless given, none if empty. Of
+            a recipe or a classification they are what it proves itself by; a folder of the name
+            of a verdict or class says what is in it. Unless given, the recipe's challenge set is
+            taken, or some pictures of the config's source where that is no camera.
         latency_ms: Median time of a frame at most, on the device.
         wheels: Wheels to carry, or folders of them.
         python: Folder of Debian packages of a Python, for devices whose own is too old.
@@ -144,10 +148,21 @@ def make_bundle(
         _check_names(contents)
         contents.write(staged)
         release = load_config(staged / CONFIG)
-        counts = _counts(release, golden or {}, contents, staged)
-        seen = _seen(release, frames, latency_ms, contents, staged, warnings)
+        if task_of(release) in TASKS:
+            if golden:
+                raise UsageError(
+                    "this config judges pictures and counts nothing",
+                    remedy="give --frames DIR in place of --golden",
+                )
+            desk = load_config(config)
+            pictured = _pictured(release, desk, frames, latency_ms, contents, staged, warnings)
+            golden_part = Golden([], None, pictured)
+        else:
+            counts = _counts(release, golden or {}, contents, staged)
+            seen = _seen(release, frames, latency_ms, contents, staged, warnings)
+            golden_part = Golden(counts, seen)
         made = Manifest(
-            format=manifest.FORMAT,
+            format=golden_part.format,
             name=name,
             version=version,
             devices=targets,
@@ -159,7 +174,7 @@ def make_bundle(
             ],
             models=[Model(**m) for m in contents.models],
             wheels=sorted(contents.wheels),
-            golden=Golden(counts, seen),
+            golden=golden_part,
             keys=KeyChanges([k.text for k in trust], sorted(k.upper() for k in revoke)),
         )
         data = manifest.encode(made)
@@ -275,6 +290,35 @@ def _seen(
         # What was recorded in INT8 is itself as far from the truth.
         tolerance = dict.fromkeys(TOLERANCE, TOLERANCE["int8"])
     return Seen(places, rows, confidence, tolerance, latency_ms)
+
+
+def _pictured(
+    config: Config,
+    desk: Config,
+    frames: Optional[Sequence[PathLike]],
+    latency_ms: Optional[float],
+    contents: Contents,
+    staged: Path,
+    warnings: List[str],
+) -> Pictured:
+    """The golden pictures with what the release says of them."""
+    from ..runtime.sources.base import load_cv2
+
+    model = first_model([Model(**m) for m in contents.models], staged)
+    chosen = golden_pictures(config, desk, frames, model)
+    places = []
+    for number, one in enumerate(chosen):
+        if one.path is not None and staged in one.path.parents:
+            places.append(one.path.relative_to(staged).as_posix())  # of its challenge set
+            continue
+        ending = ".png" if one.path is None else one.path.suffix.lower()
+        places.append(f"golden/picture-{number:03}{ending}")
+        if one.path is None:
+            png = load_cv2().imencode(".png", one.image)[1].tobytes()
+            contents.add_bytes(staged, places[-1], png)
+        else:
+            contents.add_file(staged, places[-1], one.path)
+    return record(config, model, chosen, places, TOLERANCE, latency_ms, warnings)
 
 
 def _rendered(count: int = 3) -> List[bytes]:

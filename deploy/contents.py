@@ -4,7 +4,7 @@ import json
 import os
 import re
 import shutil
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Union
 
 from ..core import ConfigError, DataError, UsageError
@@ -13,6 +13,7 @@ from ..runtime.engines import read_graph
 from ..runtime.registry import resolve_model
 from .bare.receive import PYTHON
 from .manifest import CONFIG
+from .pictured import task_of
 from .secrecy import refuse_passwords
 from .wheels import short_name
 
@@ -93,19 +94,29 @@ def gather(
     data = YAML(typ="safe", pure=True).load(text)
     refuse_passwords(data, text)
     contents = Contents()
-    if model is None and checked.model is None:
-        raise ConfigError("the config names no model", remedy="add `model: …`, or give --model")
-    main = (
-        resolve_model(os.fspath(model))
-        if model is not None
-        else resolve_model(str(checked.model), checked.folder)
-    )
-    data["model"] = _add_model(contents, "detector", "models/detector", Path(main), calibration)
+    if task_of(checked) == "inspect":
+        if model is not None or calibration is not None:
+            raise UsageError(
+                "a recipe names its models itself",
+                remedy="leave --model and --calibration out, and name them in the recipe",
+            )
+        from .recipes import add_recipe
+
+        data = add_recipe(contents, data, Path(config))
+    else:
+        if model is None and checked.model is None:
+            raise ConfigError("the config names no model", remedy="add `model: …`, or give --model")
+        main = (
+            resolve_model(os.fspath(model))
+            if model is not None
+            else resolve_model(str(checked.model), checked.folder)
+        )
+        data["model"] = add_model(contents, "detector", "models/detector", Path(main), calibration)
     if checked.second is not None:
         second = Path(resolve_model(checked.second, checked.folder))
-        data["second"] = _add_model(contents, "second", "models/second", second, None)
+        data["second"] = add_model(contents, "second", "models/second", second, None)
     for number, variant in enumerate(variants):
-        _add_model(contents, "variant", f"models/variant-{number}", Path(variant), None)
+        add_model(contents, "variant", f"models/variant-{number}", Path(variant), None)
     _add_modules(contents, data, checked.folder)
     data = _with_files(contents, data, checked.folder)
     for path in _wheels(wheels):
@@ -129,7 +140,7 @@ def _add_python(contents: Contents, folder: Path) -> None:
             remedy="make them on one JetPack 4: deploy/jetpack4/build.sh",
         )
     for path in found:
-        contents.files[f"{PYTHON}/{_plain(path.name)}"] = path
+        contents.files[f"{PYTHON}/{plain(path.name)}"] = path
 
 
 def _wheels(given: Sequence[PathLike]) -> Iterator[Path]:
@@ -154,19 +165,23 @@ def _config_text(data: Dict[str, Any]) -> bytes:
     return text.encode("utf-8") + b"\n"
 
 
-def _add_model(
-    contents: Contents, role: str, folder: str, path: Path, calibration: Optional[PathLike]
+def add_model(
+    contents: Contents,
+    role: str,
+    folder: str,
+    path: Path,
+    calibration: Optional[PathLike],
 ) -> str:
     """Add a model with its external weights and its calibration cache; its path in the bundle."""
-    facts = read_graph(path)
-    place = f"{folder}/{_plain(path.name)}"
+    facts, home = read_graph(path), PurePosixPath(folder)
+    place = str(home / plain(path.name))
     contents.files[place] = path
     for name in facts.external:
-        contents.files[f"{folder}/{name}"] = path.parent / name
+        contents.files[str(home / name)] = path.parent / name
     cache = Path(calibration) if calibration is not None else path.with_suffix(".calib")
     kept = None
     if calibration is not None or cache.is_file():
-        kept = f"{folder}/{_plain(cache.name)}"
+        kept = str(home / plain(cache.name))
         contents.files[kept] = cache
     precision = "int8" if facts.quantized else "fp16" if facts.half else "fp32"
     contents.models.append(
@@ -175,7 +190,7 @@ def _add_model(
     return place
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
     """A file's name as a bundle may hold it."""
     return re.sub(r"[^A-Za-z0-9._+-]", "_", name).lstrip(".+-")[-60:] or "model.onnx"
 
@@ -225,13 +240,13 @@ def _with_files(contents: Contents, data: Any, folder: Path, key: str = "") -> A
         return data
     if not re.search(r"[./]", data) or len(data) > 255 or not (folder / data).is_file():
         return data
-    place = f"files/{len(contents.files)}/{_plain(Path(data).name)}"
+    place = f"files/{len(contents.files)}/{plain(Path(data).name)}"
     contents.files[place] = folder / data
     return place
 
 
 def pictures(folder: PathLike) -> List[Path]:
-    """The pictures of a folder, in the order of their names.
+    """The pictures of a folder, in the order of their names; of the folders in it if it has none.
 
     Raises:
         DataError: It is no folder, or holds none.
@@ -240,9 +255,13 @@ def pictures(folder: PathLike) -> List[Path]:
 
     place = Path(folder)
     try:
-        found = [p for p in place.iterdir() if p.suffix.lower() in IMAGES and p.is_file()]
+        inside = list(place.iterdir())
+        found = [p for p in inside if p.suffix.lower() in IMAGES and p.is_file()]
+        if not found:
+            within = [p for one in inside if one.is_dir() for p in one.iterdir()]
+            found = [p for p in within if p.suffix.lower() in IMAGES and p.is_file()]
     except OSError as error:
         raise DataError(f"{place} cannot be read as a folder", got=error.strerror) from None
     if not found:
         raise DataError(f"there are no pictures in {place}", expected=", ".join(IMAGES))
-    return sorted(found, key=lambda path: natural(path.name))
+    return sorted(found, key=lambda path: (path.parent, natural(path.name)))

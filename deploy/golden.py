@@ -21,6 +21,7 @@ from ..runtime.mot import mot_row, read_mot
 from ..runtime.opening import open_first
 from ..runtime.replay import Replay
 from .manifest import CONFIG, Counted, Manifest, Seen, Tolerance
+from .pictured import check, first_model
 
 TOLERANCE: Dict[str, Tolerance] = {
     "fp32": Tolerance(overlap=0.95, score=0.02, share=1.0),
@@ -39,12 +40,14 @@ class Tested(NamedTuple):
         events: Events that were compared.
         detections: Sure detections that were compared.
         latency_ms: Median time of a frame, or None without frames.
+        answers: Verdicts or classes that were compared, of golden pictures.
     """
 
     cameras: int
     events: int
     detections: int
     latency_ms: Optional[float]
+    answers: int = 0
 
 
 def count_clip(
@@ -168,6 +171,11 @@ def check_release(folder: Path, manifest: Manifest, *, model: bool = True) -> Te
         EdgelaneError: It cannot be run at all.
     """
     config = load_config(folder / CONFIG)
+    pictured = manifest.golden.pictured
+    if pictured is not None:
+        model_path = first_model(manifest.models, folder)
+        answers, spent = check(config, folder, model_path, pictured)
+        return Tested(0, 0, 0, spent, answers)
     events = 0
     for part in manifest.golden.counts:
         camera = config.cameras.get(part.camera)

@@ -12,7 +12,8 @@ from ..core import ReleaseError, UsageError
 from .archive import LARGEST, MOST, check_name
 from .keys import parse_public
 
-FORMAT = 1
+FORMAT = 2
+"""Of the newest bundles; those without golden pictures are of format 1, as they always were."""
 NAME = "manifest.json"
 CONFIG = "config.yaml"
 LONGEST = 1 << 20
@@ -39,7 +40,8 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         path: The ONNX.
-        role: `detector`, `second` or `variant`: one that the config does not name.
+        role: `detector`, `second`, `check` of a recipe, or `variant`: one that the config does not
+            name.
         precision: As its card tells.
         calibration: The TensorRT calibration cache that belongs to it, or None.
     """
@@ -102,11 +104,47 @@ class Seen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     latency_ms: Optional[float] = None
 
 
-class Golden(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The golden clip."""
+class Shown(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A golden picture, and what must be said of it.
+
+    Attributes:
+        camera: Name of the camera in the config.
+        picture: The picture.
+        says: Of each part its verdict with the reasons that decided, or its class.
+        scores: Of each class its score; empty for verdicts.
+    """
+
+    camera: str
+    picture: str
+    says: List[str]
+    scores: List[float] = []
+
+
+class Pictured(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Golden pictures of what judges or classifies them.
+
+    Attributes:
+        shown: The pictures.
+        tolerance: How far a score may be off, by precision.
+        latency_ms: Median time of a picture at most, or None.
+    """
+
+    shown: List[Shown]
+    tolerance: Dict[str, float] = {}
+    latency_ms: Optional[float] = None
+
+
+class Golden(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The golden clip, or golden pictures where there is nothing to count."""
 
     counts: List[Counted]
     model: Optional[Seen] = None
+    pictured: Optional[Pictured] = None
+
+    @property
+    def format(self) -> int:
+        """The oldest format of a bundle that can hold it."""
+        return 1 if self.pictured is None else 2
 
 
 class KeyChanges(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -209,6 +247,7 @@ def _problem(manifest: Manifest) -> Optional[str]:
     named += [m.calibration for m in manifest.models if m.calibration is not None]
     named += [c.detections for c in golden.counts]
     named += [golden.model.detections, *golden.model.frames] if golden.model else []
+    named += [s.picture for s in golden.pictured.shown] if golden.pictured else []
     lacking = sorted(set(named) - set(paths))
     if lacking:
         return f"it names {lacking[0]}, which is not in it"

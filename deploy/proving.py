@@ -183,7 +183,7 @@ def _build(folder: Path, manifest: Manifest, warnings: List[str], say: Say) -> L
         return []
     built = []
     for model in manifest.models:
-        if model.role not in ("detector", "second"):
+        if model.role not in ("detector", "second", "check"):
             continue
         say(f"engine of {Path(model.path).name}, which may take minutes")
         try:

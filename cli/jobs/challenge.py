@@ -6,10 +6,8 @@ from typing import Any, Dict, List, Optional, Union
 from ...core import UsageError
 from ...pipelines.quality import ChallengeResult, challenge
 from ...runtime.inspect.judging.judge import Judge
-from ...runtime.inspect.pictures import KINDS, read_picture
+from ...runtime.inspect.pictures import known_pictures, read_picture
 from ...runtime.inspect.recipe.config import LoadedRecipe, load_recipe
-
-VERDICTS = ("pass", "fail", "unsure")
 
 
 def run_challenge(
@@ -33,25 +31,13 @@ def run_challenge(
             "the recipe names no challenge set", remedy="add `challenge: {set: DIR}`, or give --set"
         )
     folder = Path(place) if place is not None else loaded.path(own.set if own else "")
-    if not folder.is_dir():
-        raise UsageError(
-            f"there is no challenge set at {folder}",
-            expected="a folder with folders pass and fail of pictures",
-        )
-    expected: Dict[str, str] = {}
-    paths: Dict[str, Path] = {}
-    for verdict in VERDICTS:
-        inside = folder / verdict
-        if inside.is_dir():
-            for path in sorted(inside.iterdir()):
-                if path.suffix.lower() in KINDS:
-                    expected[f"{verdict}/{path.name}"] = verdict
-                    paths[f"{verdict}/{path.name}"] = path
+    known = known_pictures(folder)
+    expected = {name: verdict for verdict, name, _ in known}
     obtained: Dict[str, str] = {}
     reasons: Dict[str, List[str]] = {}
     judge: Any = Judge(loaded)
     try:
-        for name, path in paths.items():
+        for _, name, path in known:
             verdict = judge.single(read_picture(path)).verdict
             obtained[name] = verdict.verdict
             reasons[name] = [r.name for r in verdict.told]

@@ -1,7 +1,7 @@
 """Pictures of parts: read from files, and paired with golden ones by name."""
 
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -31,6 +31,29 @@ def read_picture(path: Path) -> np.ndarray:
     if image is None:
         raise DataError(f"{path} is no picture that can be read", got=f"{content.size} bytes")
     return image
+
+
+def known_pictures(folder: Path) -> List[Tuple[str, str, Path]]:
+    """Pictures of known parts: verdict, name and path of each, by folders named as verdicts.
+
+    Args:
+        folder: With folders `pass` and `fail`, and `unsure` if wanted.
+
+    Raises:
+        UsageError: There is no such folder.
+    """
+    if not folder.is_dir():
+        raise UsageError(
+            f"there is no challenge set at {folder}",
+            expected="a folder with folders pass and fail of pictures",
+        )
+    return [
+        (verdict, f"{verdict}/{path.name}", path)
+        for verdict in ("pass", "fail", "unsure")
+        if (folder / verdict).is_dir()
+        for path in sorted((folder / verdict).iterdir())
+        if path.suffix.lower() in KINDS
+    ]
 
 
 def pictures_in(path: Path) -> List[Path]:

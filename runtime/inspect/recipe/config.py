@@ -57,7 +57,7 @@ class LoadedRecipe:
     @property
     def name(self) -> str:
         """Without version and ending."""
-        return base_name(self.config.name)
+        return self.settings.name or base_name(self.config.name)
 
     def path(self, name: str) -> Path:
         """A file of the recipe."""
@@ -134,5 +134,6 @@ def load_recipe(recipe: Union[str, Path, Mapping[str, Any], Config]) -> LoadedRe
                 remedy="teach it anew: edgelane teach",
             )
     told = msgspec.to_builtins(settings)
+    told.pop("name", None)  # it decides nothing
     text = json.dumps(told, sort_keys=True, separators=(",", ":"), default=str)
     return LoadedRecipe(config, settings, hashlib.sha256(text.encode()).hexdigest()[:16], where)

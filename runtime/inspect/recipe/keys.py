@@ -357,6 +357,7 @@ class Recipe(_Struct, frozen=True):
 
     Attributes:
         version: 0 before it was taught.
+        name: What it is called, where its file is called otherwise, as in a bundle.
         part: How a part is found.
         trigger: When it is judged.
         checks: What is judged.
@@ -370,6 +371,7 @@ class Recipe(_Struct, frozen=True):
     """
 
     version: int = 0
+    name: str = ""
     part: PartSettings = PartSettings()
     trigger: TriggerSettings = msgspec.field(default_factory=TriggerSettings)
     checks: Checks = Checks()

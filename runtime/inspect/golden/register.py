@@ -151,7 +151,9 @@ class Registrar:
                     image, warp, self._spectrum_size,
                     flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE,
                 )  # fmt: skip
-                (x, y), peak = cv2.phaseCorrelate(level.image, seen, self._window)
+                # OpenCV lays its window upon the very pictures it is given, where their size suits
+                # its Fourier transform: the golden one must not be what it works on.
+                (x, y), peak = cv2.phaseCorrelate(level.image.copy(), seen, self._window)
                 warp[:, 2] += warp[:, :2] @ (x, y)
                 found.append((peak, _between(warp, 1 / level.factor)))
         found.sort(key=lambda pair: -pair[0])

@@ -24,6 +24,7 @@ def command(
     as_json: bool,
 ) -> None:
     """Draw what MODEL sees in pictures, and warn when its preprocessing looks wrong."""
+    from ..core import UsageError
     from ..runtime.modelcheck import check, task_of
     from ..runtime.progress import Progress
     from ..runtime.registry import resolve_model
@@ -36,8 +37,10 @@ def command(
     path = resolve_model(model)
     options = {"decoder": decoder, "confidence": confidence}
     task = task or task_of(path)
-    if task == "classify":
-        del options["confidence"]
+    if task == "classify" and options.pop("confidence") is not None:
+        raise UsageError(
+            "--confidence means nothing to a classifier", remedy="leave --confidence out"
+        )
     report = check(path, images, out=out, task=task, progress=tell, **options)
     progress.close()
     if as_json:

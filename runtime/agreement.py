@@ -16,16 +16,13 @@ import numpy as np
 
 from ..core import Detections, InputSpec
 from .model import Model
+from .preprocess import IMAGENET
 
 _VALUES: Dict[str, Dict[str, Any]] = {
     "0..255": {"scale": 1.0, "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)},
     "0..1": {"scale": 1 / 255, "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)},
     "-1..1": {"scale": 1 / 255, "mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)},
-    "ImageNet mean and std": {
-        "scale": 1 / 255,
-        "mean": (0.485, 0.456, 0.406),  # of red, green, blue
-        "std": (0.229, 0.224, 0.225),
-    },
+    "ImageNet mean and std": {key: IMAGENET[key] for key in ("scale", "mean", "std")},
 }
 
 

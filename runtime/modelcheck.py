@@ -1,18 +1,16 @@
 """Does a model see what it should: pictures to look at, and warnings about its input."""
 
-import dataclasses
-import time
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, List, Optional, Sequence, Union
 
 import numpy as np
 
-from ..core import DataError, Detections, ModelCard, StorageError, UsageError
+from ..core import DataError, Detections, ModelCard, UsageError
 from ..core.card import METADATA_KEY
 from .agreement import judge, try_inputs
+from .checkrun import CheckRun, read_picture
 from .model import Model, load_model
 from .onnx_metadata import read_metadata
-from .sources.base import load_cv2
 from .sources.file import IMAGES, natural
 
 TRIED = 32
@@ -47,6 +45,7 @@ def check(
 
     Raises:
         DataError: The folder is missing or has no picture that can be read.
+        UsageError: The task is none that is checked, or `out` is the folder of pictures.
         StorageError: The drawn pictures cannot be written.
         ModelError, ConfigError, MissingDependency: As `load_model`.
     """
@@ -55,17 +54,15 @@ def check(
             f"models of the task {task!r} are not checked", expected="detect or classify"
         )
     paths = _paths(Path(images))
+    folder = None if out is None else Path(out)
     if task == "classify" and not isinstance(model, Model):
         from .classify.checking import check_classifier
 
-        if out is not None:
-            _make(Path(out))
-        folder = None if out is None else Path(out)
         return check_classifier(str(model), paths, folder, progress=progress, **options)
     own = not isinstance(model, Model)
     detector = model if isinstance(model, Model) else load_model(model, **options)
     try:
-        return _check(detector, paths, None if out is None else Path(out), progress)
+        return _check(detector, paths, folder, progress)
     finally:
         if own:
             detector.close()
@@ -90,72 +87,32 @@ def _check(
     out: Optional[Path],
     progress: Optional[Callable[[int, int], None]],
 ) -> Dict[str, Any]:
-    if out is not None:
-        _make(out)
     low = model.variant(confidence=min(model.card.confidence, 0.05))
-    unreadable: List[str] = []
+    run = CheckRun(low, paths, out, progress)
     found: List[Detections] = []
     weak: List[np.ndarray] = []
-    times: List[np.ndarray] = []
-    for number, path in enumerate(paths, 1):
-        image = _read(path)
-        if image is None:
-            unreadable.append(str(path))
-            continue
-        detections, spent = _timed(low, image)
-        times.append(spent)
+    for path, image, detections in run:
         weak.append(detections.score)
         detections = detections.select(detections.score >= model.card.confidence)
         found.append(detections)
         if out is not None:
-            _draw(out / path.name, image, detections, model.classes)
-        if progress is not None:
-            progress(number, len(paths))
-    if not found:
-        raise DataError(
-            f"no picture in {paths[0].parent} can be read",
-            got=", ".join(path.name for path in paths[:3]),
-            remedy="check that the files are whole",
-        )
-    readable = [path for path in paths if str(path) not in unreadable]
-    images = (_read(path) for path in _spread(readable, TRIED))
+            from .overlay import draw_detections
+
+            run.save(path, draw_detections(image.copy(), detections, model.classes))
+    readable = [path for path in paths if str(path) not in run.unreadable]
+    images = (read_picture(path) for path in _spread(readable, TRIED))
     agreement = try_inputs(model, (image for image in images if image is not None))
     scores = np.concatenate([d.score for d in found])
     ids = np.concatenate([d.class_id for d in found])
-    report: Dict[str, Any] = {
-        "model": model.where,
-        "decoder": model.card.decoder,
-        "input": dataclasses.asdict(model.card.input),
-        "confidence": model.card.confidence,
-        "images": len(found),
-        "unreadable": unreadable,
-        "detections": len(scores),
-        "classes": _counts(ids, model.classes),
-        "score_histogram": np.histogram(np.concatenate(weak), 10, (0, 1))[0].tolist(),
-        "agreement": {name: float(np.mean(values)) for name, values in agreement.items()},
-        "timing_ms": dict(
-            zip(("preprocess", "infer", "postprocess"), np.median(times, axis=0).tolist())
-        ),
-        "out": None if out is None else str(out),
-    }
-    report["warnings"] = judge(agreement, len(scores), report["score_histogram"])
-    if unreadable:
-        report["warnings"].append(
-            f"{len(unreadable)} of {len(paths)} pictures cannot be read: "
-            + ", ".join(Path(p).name for p in unreadable[:3])
-        )
+    report = run.report(
+        confidence=model.card.confidence,
+        detections=len(scores),
+        classes=_counts(ids, model.classes),
+        score_histogram=np.histogram(np.concatenate(weak), 10, (0, 1))[0].tolist(),
+        agreement={name: float(np.mean(values)) for name, values in agreement.items()},
+    )
+    report["warnings"] = judge(agreement, len(scores), report["score_histogram"]) + run.warnings()
     return report
-
-
-def _timed(model: Model, image: np.ndarray) -> Tuple[Detections, np.ndarray]:
-    clock = [time.perf_counter()]
-    tensor, transform = model.preprocess(image)
-    clock.append(time.perf_counter())
-    outputs = model.infer(tensor)
-    clock.append(time.perf_counter())
-    detections = model.postprocess(outputs, transform)
-    clock.append(time.perf_counter())
-    return detections, np.diff(clock) * 1e3
 
 
 def _paths(folder: Path) -> List[Path]:
@@ -179,39 +136,7 @@ def _spread(paths: Sequence[Path], count: int) -> List[Path]:
     return [paths[i] for i in np.linspace(0, len(paths) - 1, count).round().astype(int)]
 
 
-def _make(out: Path) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(f"{out} cannot be made", got=error.strerror) from None
-
-
-def _draw(path: Path, image: np.ndarray, detections: Detections, classes: Sequence[str]) -> None:
-    from .overlay import draw_detections
-
-    cv2 = load_cv2()
-    if path.suffix.lower() not in (".jpg", ".jpeg", ".png"):
-        path = path.with_suffix(path.suffix + ".png")
-    drawn = draw_detections(image.copy(), detections, classes)
-    good, data = cv2.imencode(path.suffix, drawn)
-    try:
-        if not good:
-            raise OSError(0, "it cannot be encoded")
-        path.write_bytes(data.tobytes())
-    except OSError as error:
-        raise StorageError(
-            f"{path} cannot be written",
-            got=error.strerror,
-            remedy="choose another folder with --out, or make room",
-        ) from None
-
-
 def _counts(ids: np.ndarray, classes: Sequence[str]) -> Dict[str, int]:
     numbers, counts = np.unique(ids, return_counts=True)
     pairs = sorted(zip(numbers.tolist(), counts.tolist()), key=lambda pair: -pair[1])
     return {str(classes[i] if i < len(classes) else f"class_{i}"): n for i, n in pairs}
-
-
-def _read(path: Path) -> Optional[np.ndarray]:
-    cv2 = load_cv2()
-    return cv2.imread(str(path), cv2.IMREAD_COLOR)

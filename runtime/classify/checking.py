@@ -1,15 +1,13 @@
 """Does a classifier see what it should: pictures to look at, and warnings."""
 
-import dataclasses
-import time
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Union
+from typing import Any, Callable, Dict, List, Optional, Tuple, Union
 
 import numpy as np
 
-from ...core import DataError, StorageError
+from ...core import ModelError
+from ..checkrun import CheckRun
 from ..overlay import draw_classes, draw_map
-from ..sources.base import load_cv2
 from .loading import load_classifier
 from .model import Classifier
 from .scores import best
@@ -33,7 +31,7 @@ def check_classifier(
     Args:
         model: Path of the model, or a `Classifier`.
         paths: The pictures.
-        out: Folder for the drawn pictures; None draws nothing.
+        out: Folder for the drawn pictures, made if missing; None draws nothing.
         progress: Called with the number of pictures done and all.
         options: As for `load_classifier`: decoder, input, threads.
 
@@ -44,6 +42,7 @@ def check_classifier(
 
     Raises:
         DataError: No picture can be read.
+        UsageError: `out` is the folder of the pictures.
         StorageError: The drawn pictures cannot be written.
         ModelError, ConfigError, MissingDependency: As `load_classifier`.
     """
@@ -60,9 +59,8 @@ def check_classifier(
             classifier.close()
 
 
-def _open(path: str, maps: bool, options: Dict[str, Any]):
-    from ...core import ModelError
-
+def _open(path: str, maps: bool, options: Dict[str, Any]) -> Tuple[Classifier, Optional[str]]:
+    """A classifier, and why it has no maps; None where it has."""
     if maps:
         try:
             return load_classifier(path, maps=True, **options), None
@@ -82,65 +80,29 @@ def _check(
     progress: Optional[Callable[[int, int], None]],
     reason: Optional[str],
 ) -> Dict[str, Any]:
-    cv2 = load_cv2()
-    unreadable: List[str] = []
+    run = CheckRun(model, paths, out, progress)
     tops: Dict[str, List[Any]] = {}
-    times: List[np.ndarray] = []
     highest: List[float] = []
     lost = 0
-    for number, path in enumerate(paths, 1):
-        image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-        if image is None:
-            unreadable.append(str(path))
-            continue
-        clock = [time.perf_counter()]
-        tensor, view = model.preprocess(image)
-        clock.append(time.perf_counter())
-        outputs = model.infer(tensor)
-        clock.append(time.perf_counter())
-        seen = model.postprocess(outputs, view)
-        clock.append(time.perf_counter())
-        times.append(np.diff(clock) * 1e3)
+    for path, image, seen in run:
         tops[path.name] = [[n, round(s, 4)] for n, s in best(seen.score, model.classes)]
         if np.isfinite(seen.score).all():
             highest.append(float(seen.score.max()))
         else:
             lost += 1
         if out is not None:
-            _draw(cv2, out / path.name, image, seen, tops[path.name][0])
-        if progress is not None:
-            progress(number, len(paths))
-    if not tops:
-        raise DataError(
-            f"no picture in {paths[0].parent} can be read",
-            got=", ".join(path.name for path in paths[:3]),
-            remedy="check that the files are whole",
-        )
+            run.save(path, _drawn(image, seen, tops[path.name][0]))
     counts: Dict[str, int] = {}
     for rows in tops.values():
         counts[rows[0][0]] = counts.get(rows[0][0], 0) + 1
-    report: Dict[str, Any] = {
-        "model": model.where,
-        "task": "classify",
-        "decoder": model.card.decoder,
-        "input": dataclasses.asdict(model.card.input),
-        "images": len(tops),
-        "unreadable": unreadable,
-        "classes": dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))),
-        "top": tops,
-        "score_histogram": np.histogram(highest, 10, (0, 1))[0].tolist(),
-        "map": reason,
-        "timing_ms": dict(
-            zip(("preprocess", "infer", "postprocess"), np.median(times, axis=0).tolist())
-        ),
-        "out": None if out is None else str(out),
-    }
-    report["warnings"] = _judge(report, model, highest, lost)
-    if unreadable:
-        report["warnings"].append(
-            f"{len(unreadable)} of {len(paths)} pictures cannot be read: "
-            + ", ".join(Path(p).name for p in unreadable[:3])
-        )
+    report = run.report(
+        task="classify",
+        classes=dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))),
+        top=tops,
+        score_histogram=np.histogram(highest, 10, (0, 1))[0].tolist(),
+        map=reason,
+    )
+    report["warnings"] = _judge(report, model, highest, lost) + run.warnings()
     return report
 
 
@@ -165,23 +127,10 @@ def _judge(report: Dict[str, Any], model: Classifier, highest: List[float], lost
     return warnings
 
 
-def _draw(cv2: Any, path: Path, image: np.ndarray, seen: Any, top: List[Any]) -> None:
-    if path.suffix.lower() not in (".jpg", ".jpeg", ".png"):
-        path = path.with_suffix(path.suffix + ".png")
+def _drawn(image: np.ndarray, seen: Any, top: List[Any]) -> np.ndarray:
     drawn = image.copy()
     if seen.map is not None:
         draw_map(drawn, seen.map)
     told = {"box": (0.0, 0.0), "class": top[0], "score": top[1], "certain": top[1] >= UNSURE}
     draw_classes(drawn, {"": told})
-    good, data = cv2.imencode(path.suffix, drawn)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if not good:
-            raise OSError(0, "it cannot be encoded")
-        path.write_bytes(data.tobytes())
-    except OSError as error:
-        raise StorageError(
-            f"{path} cannot be written",
-            got=error.strerror,
-            remedy="choose another folder with --out, or make room",
-        ) from None
+    return drawn

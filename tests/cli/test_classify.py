@@ -93,3 +93,11 @@ def test_check_draws_what_a_picture_is_taken_for_and_where(tmp_path, pictures, c
     assert "no class-activation map" in capsys.readouterr().out
     assert run_cli(["check", model, "--images", str(tmp_path), "--out", str(out)]) == 1
     assert "no pictures" in capsys.readouterr().err
+
+
+def test_check_takes_no_confidence_for_a_classifier(tmp_path, pictures, capsys):
+    """It would change nothing, and a user who gives one believes that it does."""
+    model = colours.save_colours(tmp_path / "m.onnx", card={})
+    images = str(pictures / "red")
+    assert run_cli(["check", model, "--images", images, "--confidence", "0.5"]) == 2
+    assert "--confidence means nothing to a classifier" in capsys.readouterr().err

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from edgelane.core import DataError, Detections, InputSpec, StorageError
+from edgelane.core import DataError, Detections, InputSpec, StorageError, UsageError
 from edgelane.runtime.agreement import agreement, judge, try_inputs
 from edgelane.runtime.backends import TensorSpec
 from edgelane.runtime.model import build_model
@@ -195,6 +195,15 @@ def test_an_output_folder_that_cannot_be_made(folder, tmp_path):
     model = build_model(square_finder(bgr_255))
     with pytest.raises(StorageError, match="cannot be made"):
         check(model, folder, tmp_path / "taken" / "out")
+
+
+def test_pictures_are_never_drawn_over(folder):
+    """A user's own pictures stay as they are, however their folder is named."""
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    model = build_model(square_finder(bgr_255))
+    with pytest.raises(UsageError, match="would overwrite those"):
+        check(model, folder, folder / ".." / folder.name)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_progress_is_told(folder):

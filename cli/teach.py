@@ -13,6 +13,9 @@ import click
 )
 @click.option("--bad", metavar="DIR|SOURCE", help="Bad parts; their masks in DIR/masks, if any.")
 @click.option(
+    "--masters", metavar="CSV", help="Parts of known size: image, gauge, value; pictures beside it."
+)
+@click.option(
     "--false-rejects",
     type=float,
     default=0.01,
@@ -28,6 +31,7 @@ def command(
     recipe: str,
     good: str,
     bad: Optional[str],
+    masters: Optional[str],
     false_rejects: float,
     minutes: Optional[float],
     seed: int,
@@ -51,7 +55,7 @@ def command(
     try:
         lesson = teach(
             recipe, good, bad, false_rejects=false_rejects, minutes=minutes, seed=seed,
-            progress=tell,
+            masters=masters, progress=tell,
         )  # fmt: skip
     finally:
         progress.close()
@@ -74,6 +78,8 @@ def command(
             f"limit    {name}: {threshold.value:.4g}, {threshold.above} of {threshold.parts} "
             f"good parts above it"
         )
+    for name, told in lesson.masters.items():
+        click.echo(f"master   {name}: {told['offset']:+.4g}, known to {told['doubt']:.3g} (95 %)")
     for text in lesson.warnings:
         click.echo(f"warning  {text}")
     click.echo(f"recipe   {lesson.recipe}")

@@ -1,14 +1,20 @@
 """What gauges learn from good parts: the contour, and limits where the recipe gives none."""
 
-from typing import Any, Dict, List, Mapping, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ...core import DataError
 from ...pipelines.quality.threshold import LEAST, Threshold, upper_threshold
-from ...runtime.inspect.gauges.teaching import MASTERED, suggest_gauges, teach_gauges
+from ...runtime.inspect.gauges.teaching import (
+    MASTERED,
+    master_gauges,
+    suggest_gauges,
+    teach_gauges,
+)
 from ...runtime.inspect.judging.measuring import Gauged, Measuring, camera_of, section_of
 from ...runtime.inspect.recipe.config import LoadedRecipe
+from .masters import Masters, put_in
 from .parts import Sample
 
 MOST = 60  # pictures that are measured
@@ -17,12 +23,15 @@ ONE_SIDED = ("position", "contour", "colour")
 
 
 def learn_gauges(
-    recipe: LoadedRecipe, check: Mapping[str, Any], parts: Sequence[Sample], rate: float
-) -> Tuple[Dict[str, Any], Dict[str, Threshold], List[str]]:
+    recipe: LoadedRecipe, check: Mapping[str, Any], parts: Sequence[Sample], rate: float,
+    masters: Optional[Masters] = None,
+) -> Tuple[Dict[str, Any], Dict[str, Threshold], List[str]]:  # fmt: skip
     """The check with what was taught, the thresholds by gauge, and warnings.
 
     Limits that the recipe gives stay as they are. Where a gauge has none, good parts set them: so
     far from their mean as one further part goes with the wanted rate, and the uncertainty beyond.
+
+    With masters, what they tell is put into the gauges first.
 
     Raises:
         DataError: A gauge without limits is not measured on most good parts.
@@ -33,7 +42,8 @@ def learn_gauges(
     names = [p.name for p in shown]
     camera = camera_of(check, recipe)
     section = {k: v for k, v in section_of(check).items() if k != "taught"}
-    if section.get("gauges"):
+    given = bool(section.get("gauges"))
+    if given:
         taught = teach_gauges(section, pictures, camera, names)
     else:
         found = suggest_gauges(pictures, camera, section, names)
@@ -43,6 +53,10 @@ def learn_gauges(
         # Limits that are learnt through the same gauge hold whatever a rim does to both.
         if gauge.get("kind") in MASTERED and not any(key in gauge for key in LIMITS[1:]):
             gauge.setdefault("doubt", 0.0)
+    if masters is not None:
+        whole = {**section, "taught": taught}
+        told = master_gauges(whole, masters.images, masters.known, camera)
+        put_in(section["gauges"], told, given)
     whole = {**section, "taught": taught}
     if check.get("camera") is not None:
         whole = {"camera": check["camera"], **whole}

@@ -22,8 +22,15 @@ from .checks import (
     score_anomaly,
     skipped,
 )
-from .conditions import drifts, learn_conditions, refuse_few, refuse_strangers
-from .parts import Sample, in_one_light, of_size, samples, turned, upright_size
+from .conditions import (
+    drifts,
+    learn_conditions,
+    refuse_few,
+    refuse_other_sizes,
+    refuse_strangers,
+)
+from .masters import Masters, read_masters
+from .parts import Sample, in_one_light, of_size, one_size, samples, turned, upright_size
 from .writing import NewVersion
 
 Tell = Callable[[float, str], None]
@@ -45,6 +52,7 @@ class Lesson:
         missed: Names of bad parts that the new recipe passes.
         warnings: Sentences that a user should see.
         judged: Verdicts of the bad parts by name.
+        masters: What gauges must add by parts of known size: offset and doubt (95 %) by gauge.
     """
 
     recipe: Path
@@ -58,6 +66,7 @@ class Lesson:
     missed: List[str] = field(default_factory=list)
     warnings: List[str] = field(default_factory=list)
     judged: Dict[str, str] = field(default_factory=dict)
+    masters: Dict[str, Dict[str, float]] = field(default_factory=dict)
 
     @property
     def more_parts(self) -> int:
@@ -94,6 +103,7 @@ class Lesson:
                 }
                 for k, one in enumerate(self.surface)
             ],
+            **({"masters": self.masters} if self.masters else {}),
             "missed": self.missed,
             "warnings": self.warnings,
         }
@@ -107,6 +117,7 @@ def teach(
     false_rejects: float = 0.01,
     minutes: Optional[float] = None,
     seed: int = 0,
+    masters: Optional[Union[str, Path]] = None,
     progress: Optional[Tell] = None,
 ) -> Lesson:
     """Teach a recipe by good parts, and write its next version beside it.
@@ -122,6 +133,8 @@ def teach(
         false_rejects: Share of good parts that may be rejected.
         minutes: Most that the learnt model may take.
         seed: Of what is drawn by chance.
+        masters: A CSV of parts whose sizes are known, image, gauge and value, with their pictures
+            beside it: what gauges must add is learnt from them.
         progress: Told how far it is.
 
     Raises:
@@ -135,6 +148,12 @@ def teach(
         )
     tell: Tell = progress or (lambda done, text: None)
     loaded = load_recipe(recipe)
+    known = None if masters is None else read_masters(masters)
+    if known is not None and loaded.settings.checks.gauges is None:
+        raise UsageError(
+            "masters are for gauges, and the recipe has none",
+            remedy="add `checks: {gauges: {}}`, or leave the masters out",
+        )
     parts = samples(loaded, good, lambda done, text: tell(0.15 * done, f"good parts: {text}"))
     refuse_few(parts)
     outlined = loaded.settings.part.find == "outline"
@@ -145,7 +164,14 @@ def teach(
     shown = [] if bad is None else _bad(loaded, bad, tell)
     masks = None if bad is None or not shown else masks_of(bad, shown)
     size = upright_size(parts)
-    parts = [of_size(p, size) for p in parts]
+    if one_size(parts):
+        refuse_other_sizes(parts, shown)
+        parts = [of_size(p, size) for p in parts]
+    else:
+        warnings.append(
+            "The good pictures differ in size: size is no condition of this recipe, and a picture "
+            "from another camera is judged like any other."
+        )
     reference = reference_of(parts)
     if outlined:
         image = parts[reference].look.image
@@ -153,7 +179,7 @@ def teach(
         shown = [turned(of_size(p, size), image) for p in _as_light(shown, usual)]
     with NewVersion(loaded) as new:
         lesson = _learn(loaded, new, parts, reference, shown, masks, usual, false_rejects, minutes,
-                        seed, warnings, tell)  # fmt: skip
+                        seed, warnings, tell, known)  # fmt: skip
         _judge_bad(lesson, new, shown)
         from .report import write_lesson
 
@@ -167,6 +193,7 @@ def _learn(
     loaded: LoadedRecipe, new: NewVersion, parts: List[Sample], reference: int,
     shown: List[Sample], masks: Any, usual: Dict[str, Any], rate: float,
     minutes: Optional[float], seed: int, warnings: List[str], tell: Tell,
+    masters: Optional[Masters] = None,
 ) -> Lesson:  # fmt: skip
     settings = loaded.settings
     asked = settings.checks
@@ -260,7 +287,7 @@ def _learn(
     if asked.gauges is not None:
         from .gauges import learn_gauges
 
-        checks["gauges"], told, more = learn_gauges(loaded, asked.gauges, parts, own)
+        checks["gauges"], told, more = learn_gauges(loaded, asked.gauges, parts, own, masters)
         thresholds.update(told)
         warnings += more
     if asked.classifier is not None:
@@ -279,6 +306,12 @@ def _learn(
         part = {"size": [int(image.shape[1]), int(image.shape[0])]}
     lesson = Lesson(new.path, new.final / "report.html", new.version, len(parts), len(shown), rate,
                     thresholds, tried, warnings=warnings)  # fmt: skip
+    if masters is not None:
+        known = {name for values in masters.known for name in values}
+        lesson.masters = {
+            name: {key: float(gauge[key]) for key in ("offset", "doubt")}
+            for name, gauge in checks["gauges"]["gauges"].items() if name in known
+        }  # fmt: skip
     taught["at_most"] = round(lesson.proved, 4)
     if lesson.more_parts:
         warnings.append(

@@ -14,6 +14,8 @@ NAMES = {
     "operator": ("operator", "operators", "appraiser", "inspector"),
     "trial": ("trial", "trials", "repeat", "replicate", "run"),
     "value": ("value", "measurement", "measure", "result"),
+    "image": ("image", "picture", "file", "part"),
+    "gauge": ("gauge", "characteristic", "dimension"),
     "verdict": ("verdict", "value", "result", "rating", "decision"),
     "reference": ("reference", "truth", "standard", "expected"),
 }
@@ -96,6 +98,28 @@ def read_judgements(text: str) -> Judgements:
                 got=f"{said!r} after {truth[row['part']]!r}",
             )
     return Judgements(verdicts, parts, operators, tuple(truth[p] for p in parts))
+
+
+def read_masters(text: str) -> Dict[str, Dict[str, float]]:
+    """Known sizes of parts from CSV text: columns image, gauge and value, a row for each size.
+
+    Returns:
+        By image the values by gauge.
+
+    Raises:
+        DataError: As `read_study`, but a table need not be balanced.
+    """
+    delimiter, rows = _rows(text, ("image", "gauge", "value"), ())
+    found: Dict[str, Dict[str, float]] = {}
+    for line, row in rows:
+        for name in ("image", "gauge"):
+            if not row[name]:
+                raise DataError(f"line {line}: the {name} is empty")
+        known = found.setdefault(row["image"], {})
+        if row["gauge"] in known:
+            raise DataError(f"line {line}: {row['gauge']} of {row['image']} stands there twice")
+        known[row["gauge"]] = _number(row["value"], line, delimiter != ",")
+    return found
 
 
 def _rows(text: str, needed: Sequence[str], optional: Sequence[str]) -> Tuple[str, List[Row]]:

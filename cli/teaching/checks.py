@@ -14,7 +14,7 @@ from ...runtime.inspect.golden.verdicts import LIKENESS
 from ...runtime.inspect.judging.judge import golden_settings
 from ...runtime.inspect.recipe.config import AnomalyCheck, GoldenCheck
 from ...runtime.sources.base import load_cv2
-from .parts import Sample
+from .parts import Sample, one_size
 
 FOLDS = 5
 MOST_GOLDEN = 12  # good pictures of which a golden sample is made
@@ -120,6 +120,8 @@ def learn_golden(
         DataError: Good parts are too unlike each other.
     """
     images = [p.look.image for p in parts]
+    if not one_size(parts):
+        raise DataError("good parts of several sizes cannot be compared place by place")
     first = images[reference]
     alone = Golden([first], golden_settings(check, FAINT))
     if alone.blank:

@@ -7,12 +7,14 @@ import numpy as np
 
 from ...core import DataError
 from ...runtime.inspect.gauges.colour import ciede2000
-from .parts import Sample
+from .parts import Sample, one_size
 
 FAR = 8.0  # robust standard deviations from the others
 DRIFT_LIGHT = 0.06  # share of the light
 DRIFT_FOCUS = 0.25  # share of the sharpness
 LIGHT = (0.6, 1.6)  # of the light when taught
+REACH = 4.0  # standard deviations of what good parts show that are no other light
+FOCUS = 0.5  # of the usual sharpness: good parts below it lower what is taken as usual
 MOST_NAMED = 5
 
 
@@ -75,6 +77,18 @@ def refuse_strangers(parts: Sequence[Sample], outlined: bool) -> None:
         )
 
 
+def refuse_other_sizes(good: Sequence[Sample], bad: Sequence[Sample]) -> None:
+    """Raise where pictures of bad parts have not the one size of those of good parts."""
+    for part in bad:
+        if part.size != good[0].size:
+            raise DataError(
+                f"{part.name} has another size than the pictures of good parts",
+                got=f"{part.size[0]} x {part.size[1]}",
+                expected=f"{good[0].size[0]} x {good[0].size[1]}",
+                remedy="take all pictures with the camera and the setting that will inspect",
+            )
+
+
 def drifts(parts: Sequence[Sample]) -> List[str]:
     """Sentences about light or focus that changed from the first pictures to the last."""
     told = []
@@ -113,18 +127,26 @@ def drifts(parts: Sequence[Sample]) -> List[str]:
 
 def learn_conditions(parts: Sequence[Sample]) -> Dict[str, Any]:
     """What a picture must be like to be judged, for the recipe's `taught`."""
-    light = float(np.median([p.light for p in parts]))
+    lights = [p.light for p in parts]
+    light = float(np.median(lights))
+    # Where the part fills the picture its own surface is seen, which may differ by more.
+    usual = REACH * float(np.log(np.maximum(lights, 1.0)).std())
+    least, most = min(LIGHT[0], math.exp(-usual)), max(LIGHT[1], math.exp(usual))
     inside = [p.look.image[p.look.mask > 0] for p in parts]
     grey = [v @ np.array((0.114, 0.587, 0.299)) for v in inside]
     ground = np.median([p.look.ground for p in parts], axis=0)
-    return {
+    focus = [p.focus for p in parts]
+    found: Dict[str, Any] = {
         "ground": [round(float(v), 2) for v in ground],
-        "picture": [int(v) for v in parts[0].size],
         # A black ground stays black in any light: a few grey levels are no change.
         "light": [
-            round(min(LIGHT[0] * light, light - 12), 2), round(max(LIGHT[1] * light, light + 20), 2)
+            round(min(least * light, light - 12), 2),
+            round(max(most * light, light + 20), 2),
         ],
-        "focus": round(float(np.median([p.focus for p in parts])), 4),
-        "white": round(float(np.median([np.mean(g >= 253) for g in grey])), 4),
-        "black": round(float(np.median([np.mean(g <= 2) for g in grey])), 4),
-    }  # fmt: skip
+        "focus": round(min(float(np.median(focus)), min(focus) / FOCUS), 4),
+        "white": round(max(float(np.mean(g >= 253)) for g in grey), 4),
+        "black": round(max(float(np.mean(g <= 2)) for g in grey), 4),
+    }
+    if one_size(parts):
+        found["picture"] = [int(v) for v in parts[0].size]
+    return found

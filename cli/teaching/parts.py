@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -66,7 +66,7 @@ def samples(recipe: LoadedRecipe, place: str, tell: Tell) -> List[Sample]:
     Raises:
         UsageError: There is nothing there.
         DataError: A picture cannot be read or shows no part, more than one, or one that is cut;
-            pictures differ in size.
+            pictures differ in size where that matters, see `any_size`.
     """
     path = Path(resolve_path(place, recipe.folder)) if "://" not in place else None
     if path is not None and (path.is_dir() or path.suffix.lower() in KINDS):
@@ -78,7 +78,7 @@ def samples(recipe: LoadedRecipe, place: str, tell: Tell) -> List[Sample]:
     if not found:
         raise DataError(f"{place} shows no part", remedy=_LIGHT)
     sizes = {s.size for s in found}
-    if len(sizes) > 1:
+    if len(sizes) > 1 and not any_size(recipe):
         odd = next(s for s in found if s.size != found[0].size)
         raise DataError(
             f"{odd.name} has another size than {found[0].name}",
@@ -87,6 +87,19 @@ def samples(recipe: LoadedRecipe, place: str, tell: Tell) -> List[Sample]:
             remedy="take all pictures with the camera and the setting that will inspect",
         )
     return found
+
+
+def any_size(recipe: LoadedRecipe) -> bool:
+    """Whether pictures may differ in size: each is all of one part, cut out before, and nothing
+    is measured in pixels or compared place by place."""
+    asked = recipe.settings.checks
+    whole = recipe.settings.part.find == "whole"
+    return whole and asked.golden is None and asked.gauges is None
+
+
+def one_size(parts: Sequence[Sample]) -> bool:
+    """Whether all pictures have one size."""
+    return len({p.size for p in parts}) == 1
 
 
 _LIGHT = "give parts light unlike the ground's, or say part: {find: whole}"

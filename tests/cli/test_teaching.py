@@ -113,3 +113,49 @@ def test_a_few_good_parts_are_too_few_for_a_learnt_model_that_is_asked_for(desk)
     with pytest.raises(DataError, match="needs 8 good parts: got 4"):
         teach(desk / "plate.yaml", str(desk / "good"))
     assert not list(desk.glob("*.v1*"))
+
+
+@pytest.mark.slow
+def test_pictures_of_several_sizes_are_judged_by_a_learnt_model_alone(desk):
+    pytest.importorskip("onnx")
+    for k, path in enumerate(sorted((desk / "good").iterdir())):
+        wide = 128 + 12 * (k % 3)
+        cv2.imwrite(str(path), cv2.resize(cv2.imread(str(path)), (wide, 96)))
+    lesson = teach(desk / "plate.yaml", str(desk / "good"), minutes=0.1)
+    told = {one.name: one for one in lesson.surface}
+    assert "several sizes" in told["golden"].skipped and not told["anomaly"].skipped
+    assert any("differ in size" in text for text in lesson.warnings)
+    recipe = load_recipe(lesson.recipe)
+    assert recipe.settings.checks.names == ("anomaly",)
+    judge = Judge(recipe)
+    for wide in (118, 140, 170):
+        image = cv2.resize(plate(60), (wide, 96))
+        judged = judge.single(image)
+        assert [r.name for r in judged.verdict.reasons if r.condition and r.outcome != "pass"] == []
+        assert judged.verdict.score is not None
+    judge.close()
+    text = "pipeline: inspection\nchecks: {golden: {}}\n"
+    (desk / "plate.yaml").write_text(text)
+    with pytest.raises(DataError, match="has another size"):
+        teach(desk / "plate.yaml", str(desk / "good"))
+
+
+def test_bad_parts_of_another_size_than_the_good_ones_are_refused(desk):
+    for path in (desk / "bad").iterdir():
+        cv2.imwrite(str(path), cv2.resize(cv2.imread(str(path)), (120, 96)))
+    with pytest.raises(DataError, match="another size than the pictures of good parts"):
+        teach(desk / "plate.yaml", str(desk / "good"), str(desk / "bad"))
+
+
+def test_good_parts_whose_own_light_differs_much_are_not_taken_for_another_light(desk):
+    for k, path in enumerate(sorted((desk / "good").iterdir())):
+        image = plate(k, shift=k % 3 - 1).astype(float)
+        image[:, :] += (k % 5) * 18.0
+        cv2.imwrite(str(path), np.clip(image, 0, 255).astype(np.uint8))
+    from edgelane.cli.teaching.conditions import learn_conditions
+    from edgelane.cli.teaching.parts import samples
+
+    parts = samples(load_recipe(desk / "plate.yaml"), str(desk / "good"), lambda done, text: None)
+    low, high = learn_conditions(parts)["light"]
+    assert all(low < p.light < high for p in parts)
+    assert low < 0.6 * np.median([p.light for p in parts])

@@ -135,7 +135,11 @@ def normality(values: ArrayLike) -> float:
     z = (x - x.mean()) / sd
     odd = 2 * np.arange(1, n + 1) - 1
     a = -n - float(odd @ (log_ndtr(z) + log_ndtr(-z[::-1]))) / n
-    a *= 1 + 0.75 / n + 2.25 / n**2
+    return normality_of(a * (1 + 0.75 / n + 2.25 / n**2))
+
+
+def normality_of(a: float) -> float:
+    """The p-value of a statistic of Anderson and Darling, corrected for the number of values."""
     if a < 0.2:
         p = 1 - math.exp(-13.436 + 101.14 * a - 223.73 * a * a)
     elif a < 0.34:

@@ -181,10 +181,6 @@ def test_the_attribute_study_of_bearings():
         assert one.within == pytest.approx(within, abs=1e-6)
         assert one.verdict == "bad"
     assert [rows[n].repeated.count for n in ("EG", "BL", "MH")] == [14, 14, 12]
-    # Of pairs JASP takes the mean over trials; the MSA manual puts all trials into one table.
-    pairs = {frozenset(pair[:2]): pair[2] for pair in found.between}
-    for pair, kappa in ((("EG", "BL"), 0.87), (("BL", "MH"), 0.52), (("EG", "MH"), 0.60)):
-        assert pairs[frozenset(pair)] == pytest.approx(kappa, abs=0.01)
 
 
 @pytest.mark.parametrize("matched, low, high", [(42, 71, 93), (45, 78, 97), (40, 66, 90)])

@@ -161,11 +161,14 @@ def _one(host: str, bundle: str, as_json: bool, given: Dict[str, Any]) -> None:
         answers = tested.get("answers")
         told = f"{answers} verdicts" if answers else f"{tested['events']} events"
         click.echo(f"golden   {told} as they must be")
-    if done.state == "unchanged":
+    repaired = done.installed.get("repaired", [])
+    if repaired:
+        click.echo(f"release  {done.release} runs already; put back {', '.join(repaired)}")
+    elif done.state == "unchanged":
         click.echo(f"release  {done.release} runs already")
     elif done.state == "installed":
         click.echo(f"release  {done.release} runs now")
-    if done.state == "installed" and done.before:
+    if done.state == "installed" and done.before and not repaired:
         click.echo(f"before   {done.before}; edgelane rollback brings it back")
     if done.installed.get("probation_s"):
         click.echo(f"watched  for {done.installed['probation_s']:.0f} s; it goes back by itself")

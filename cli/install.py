@@ -73,6 +73,9 @@ def command(
     if done.unchanged:
         click.echo(f"release  {done.release} runs already")
         return
+    if done.repaired:
+        click.echo(f"release  {done.release} runs already; put back {', '.join(done.repaired)}")
+        return
     assert done.tested is not None
     told = f"{done.tested.events} events as they must be"
     if done.tested.answers:

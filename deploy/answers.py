@@ -118,6 +118,7 @@ class Installation(msgspec.Struct):
     probation_s: Optional[float] = None
     warnings: List[str] = []
     tested: Optional[Dict[str, Union[int, float, None]]] = None
+    repaired: List[str] = []
 
 
 ANSWERS: Dict[str, Type] = {

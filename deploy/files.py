@@ -4,9 +4,9 @@ import contextlib
 from typing import Iterator
 
 from ..core import StorageError
-from .bare.disk import Files, make_folder, put, put_link, remove_tree
+from .bare.disk import Files, make_folder, put, put_chunks, put_link, remove_tree
 
-__all__ = ["Files", "make_folder", "put", "put_link", "remove_tree", "storage"]
+__all__ = ["Files", "make_folder", "put", "put_chunks", "put_link", "remove_tree", "storage"]
 
 
 @contextlib.contextmanager

@@ -16,11 +16,11 @@ from ..core import DataError, StorageError, UsageError
 from .bare.firstboot import UNIT
 from .bundle import SIGNATURE, PathLike, open_bundle, open_file
 from .far import program
-from .install import release_id
 from .keys import PublicKey
 from .layout import Layout, sha256
 from .network import Network, keyfile, netplan
 from .preflight import check_values
+from .staging import release_id
 from .trust import Trust, write_trust
 
 FOLDER = "opt/edgelane/firstboot"

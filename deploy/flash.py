@@ -27,7 +27,6 @@ from ..core import EdgelaneError, ReleaseError, find_device
 from .answers import Installation, understood
 from .bundle import SIGNATURE, Opened, open_bundle, open_file
 from .far import Cut, Far, Refused, Torn
-from .install import release_id
 from .keys import PublicKey
 from .layout import sha256
 from .preflight import (
@@ -42,6 +41,7 @@ from .preflight import (
     read_facts,
     whom_to_trust,
 )
+from .staging import release_id
 
 PathLike = Union[str, "os.PathLike[str]"]
 Tell = Callable[[str, float, Optional[float]], None]
@@ -57,8 +57,8 @@ class Flashed(NamedTuple):
 
     Attributes:
         host: As the user calls it.
-        state: `installed`; `unchanged`, where it ran already; `planned`, where nothing was to be
-            changed.
+        state: `installed`, also where damaged files of a release that ran already were put back;
+            `unchanged`, where it ran already; `planned`, where nothing was to be changed.
         release: Id of the release.
         before: Id of the one that ran before, or None.
         device: What the device is, in a few words.

@@ -1,36 +1,31 @@
 """A bundle becomes a release on a device: verified, put beside the others, proved, switched to."""
 
 import contextlib
-import hashlib
 import os
-import shutil
 from pathlib import Path
-from typing import Any, BinaryIO, Callable, Dict, Iterator, List, NamedTuple, Optional
+from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
 from ..core import Device, EdgelaneError, ReleaseError, StorageError, UsageError, find_device
 from ..runtime.config import load_config
 from ..runtime.jetson import detect
 from ..runtime.loop import Clock
-from . import manifest as manifests
-from .archive import Member
 from .bundle import Opened, open_bundle, open_file
 from .checks import EARLIEST, check_device, check_expiry, check_version
-from .environment import SCRIPT, fitting, make_environment
-from .files import Files, make_folder, put, put_link, storage
+from .environment import SCRIPT, make_environment
+from .files import Files, put, put_link, storage
 from .golden import Tested
 from .keys import parse_public
 from .layout import COMPLETE, Layout, PathLike, Release, State, sha256
 from .manifest import CONFIG, Manifest
 from .proving import Known, Proof, Say, Wanted, prove, prove_apart
-from .releases import by_age, prune, remove, sweep, switch
+from .releases import by_age, prune, sweep, switch
 from .service import Service, this_service
+from .staging import discard, release_id, repair, stage
 from .trust import read_trust, write_trust
 from .watching import read_now, speeds
 
 CAMERAS_S = 5.0
 """For how many seconds the cameras are looked at before the switch."""
-_SPARE = 16 << 20
-_UNPACKED = 4  # times its size that a wheel takes when it is unpacked, and more than that
 
 SelfTest = Callable[[Path, Wanted], Proof]
 """Makes the release of a folder prove itself."""
@@ -44,12 +39,13 @@ class Installed(NamedTuple):
         version: Its version.
         before: Id of the release that ran before, or None.
         unchanged: Whether it ran already, and nothing was done.
-        tested: How it answered the golden clip; None where nothing was done.
+        tested: How it answered the golden clip; None where it ran already.
         pruned: Ids of old releases that are gone.
         engines: Its engines, see `Proof`.
         cameras: Frames a second of its cameras before the switch, those that were looked at.
         probation_s: For how long it is watched now; None where it is not.
         warnings: Sentences that a user should see.
+        repaired: Files of the release, which ran already, that were damaged and put back.
     """
 
     release: str
@@ -62,6 +58,7 @@ class Installed(NamedTuple):
     cameras: Dict[str, float] = {}
     probation_s: Optional[float] = None
     warnings: List[str] = []
+    repaired: List[str] = []
 
 
 def install(
@@ -83,6 +80,8 @@ def install(
     say: Say = lambda line: None,
 ) -> Installed:
     """Install a bundle, or leave everything as it was.
+
+    Where its release runs already, only those of its files are put back that are damaged.
 
     Args:
         bundle: The bundle.
@@ -131,12 +130,17 @@ def install(
             state = layout.read_state()
             sweep(layout)
             if current is not None and _is(current, opened):
-                current.check()
+                repaired = repair(layout, current, file, opened)
                 _change_trust(layout, made)
-                return Installed(current.id, made.version, current.id, True, None, [])
+                if repaired:
+                    say(f"put back {len(repaired)} damaged files")
+                    service.restart()
+                return Installed(
+                    current.id, made.version, current.id, not repaired, None, [], repaired=repaired
+                )
             first = read_now(layout)
             say("unpacking")
-            release = _stage(layout, file, opened)
+            release = stage(layout, file, opened)
             try:
                 if not release.complete:
                     say("environment")
@@ -147,7 +151,7 @@ def install(
                 with storage(f"release {release.id}"):
                     _complete(layout, release, opened)
             except BaseException:
-                _discard(layout, release)
+                discard(layout, release)
                 raise
             _change_trust(layout, made)
             state.before = {name: camera.fps for name, camera in known.items()}
@@ -228,12 +232,6 @@ def _known(
     }
 
 
-def release_id(opened: Opened) -> str:
-    """The name of a bundle's release: what it is, and what is in it."""
-    made = opened.manifest
-    return f"{made.name}-{made.version}-{sha256(opened.data)[:12]}"
-
-
 def _is(release: Release, opened: Opened) -> bool:
     return release.id == release_id(opened)
 
@@ -259,91 +257,10 @@ def _check_version(layout: Layout, opened: Opened, downgrade: bool) -> Optional[
     return current
 
 
-def _stage(layout: Layout, file: BinaryIO, opened: Opened) -> Release:
-    """The bundle's files at their final place, synced, without the mark that makes them count."""
-    release = Release(layout.releases / release_id(opened))
-    if release.folder.exists():
-        # It was installed before, and ran until something else was installed or rolled back to.
-        try:
-            release.check()
-            return release
-        except ReleaseError:
-            remove(layout, release)
-    wheels = set(fitting(opened.manifest.wheels))
-    needed = sum(m.size for m in opened.members) + _SPARE
-    needed += _UNPACKED * sum(m.size for m in opened.members if m.name in wheels)
-    with storage(f"release {release.id}"):
-        free = shutil.disk_usage(str(layout.releases)).free
-    if free < needed:
-        raise StorageError(
-            f"the disk of {layout.releases} is too full for this release",
-            got=f"{free / 1e6:.0f} MB free",
-            expected=f"{needed / 1e6:.0f} MB",
-            remedy="free some space",
-        )
-    try:
-        with storage(f"release {release.id}"):
-            _extract(layout.files, file, opened, release.folder)
-            layout.files.sync(layout.releases)
-    except BaseException:
-        _discard(layout, release)
-        raise
-    return release
-
-
-def _extract(files: Files, file: BinaryIO, opened: Opened, folder: Path) -> None:
-    """Write the members below a folder that is new, and sync all of it.
-
-    Names were checked with the manifest, and a file is only ever made, never opened, so nothing
-    can be written elsewhere.
-    """
-    files.mkdir(folder)
-    wanted = {f.path: f.sha256 for f in opened.manifest.files}
-    folders = {folder}
-    put(files, folder / manifests.NAME, opened.data)
-    for member in opened.members:
-        path = folder / member.name
-        make_folder(files, path.parent)
-        folders.add(path.parent)
-        files.create(path, _content(file, member, wanted[member.name]))
-        files.sync(path)
-    for place in sorted(folders):
-        files.sync(place)
-
-
-def _content(file: BinaryIO, member: Member, digest: str) -> Iterator[bytes]:
-    """A member's bytes.
-
-    Raises:
-        ReleaseError: They are not those that were signed.
-    """
-    made, left = hashlib.sha256(), member.size
-    file.seek(member.start)
-    while left:
-        block = file.read(min(left, 1 << 20))
-        if not block:
-            break
-        made.update(block)
-        left -= len(block)
-        yield block
-    if left or made.hexdigest() != digest:
-        raise ReleaseError(f"{member.name} in the bundle is not what its manifest says")
-
-
 def _complete(layout: Layout, release: Release, opened: Opened) -> None:
     """The mark that makes a release count; what the self-test left is synced by then."""
     if not release.complete:
         put(layout.files, release.folder / COMPLETE, sha256(opened.data).encode() + b"\n")
-
-
-def _discard(layout: Layout, release: Release) -> None:
-    """Take away what was not completed; what the disk does not let us, the next one sweeps.
-
-    A release that was complete before stays: it may be the one to go back to.
-    """
-    with contextlib.suppress(StorageError):
-        if release.folder.exists() and not release.complete:
-            remove(layout, release)
 
 
 def _change_trust(layout: Layout, made: Manifest) -> None:

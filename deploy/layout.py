@@ -103,7 +103,8 @@ class Release:
     def _damaged(self, name: str) -> ReleaseError:
         return ReleaseError(
             f"release {self.id} is damaged at {name}",
-            remedy="go back with edgelane rollback, or install another bundle",
+            remedy="install its bundle again, which puts back what is damaged, or go back with "
+            "edgelane rollback",
         )
 
 

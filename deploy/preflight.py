@@ -191,6 +191,8 @@ def foretell(facts: Facts, release: str, options: Sequence[str]) -> List[str]:
         release: Id of the release to be.
         options: Those of `edgelane install`.
     """
+    if facts.release == release:
+        return ["put back its files that are damaged"]
     steps = []
     if facts.tensorrt is not None and "--no-engine" not in options:
         steps.append("build the engines that are not there yet")

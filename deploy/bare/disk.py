@@ -66,10 +66,15 @@ def make_folder(files: Files, folder: Path) -> None:
 
 def put(files: Files, path: Path, content: bytes, mode: int = 0o644) -> None:
     """Put a file in place: the old one or the new one is there at every moment."""
+    put_chunks(files, path, [content], mode)
+
+
+def put_chunks(files: Files, path: Path, chunks: Iterable[bytes], mode: int = 0o644) -> None:
+    """As `put`, a piece at a time; where they cannot be made to the end, the old one stays."""
     temporary = path.with_name(f".{path.name}.new")
     if os.path.lexists(str(temporary)):
         files.unlink(temporary)
-    files.create(temporary, [content], mode)
+    files.create(temporary, chunks, mode)
     files.sync(temporary)
     files.replace(temporary, path)
     files.sync(path.parent)

@@ -35,13 +35,21 @@ def test_the_second_time_next_to_nothing_is_sent(shop, send, contents):
     assert again.sent < 20_000
 
 
-def test_a_damaged_release_is_not_taken_for_unchanged(shop, send):
-    bundle = shop.bundle(1)
+def test_a_damaged_release_is_repaired(shop, send):
+    heavy = save_heavy(shop.folder / "extra.onnx")
+    bundle = shop.bundle(1, variants=[heavy])
     done = send(bundle)
     config = send.root / f"opt/edgelane/releases/{done.release}/config.yaml"
+    whole = config.read_bytes()
     config.write_bytes(b"{}")
-    with pytest.raises(ReleaseError, match="damaged"):
-        send(bundle)
+    planned = send(bundle, dry_run=True)
+    assert planned.steps[-1] == "put back its files that are damaged"
+    assert config.read_bytes() == b"{}"
+    again = send(bundle)
+    assert (again.state, again.installed["repaired"]) == ("installed", ["config.yaml"])
+    assert again.sent < 100_000 < done.sent
+    assert config.read_bytes() == whole and running(send.root).id == done.release
+    assert send(bundle).state == "unchanged"
 
 
 def test_what_lies_in_an_older_release_is_not_sent(shop, send):

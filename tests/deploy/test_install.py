@@ -49,6 +49,62 @@ def test_the_same_bundle_again_changes_nothing(shop, device, contents):
     assert contents(device) == before
 
 
+def test_what_is_damaged_in_the_release_that_runs_is_put_back(shop, device, contents):
+    """By the same bundle, file by file, and nothing else is touched."""
+    bundle = shop.bundle(1)
+    release = running_folder(device, install(bundle, device))
+    before = contents(device)
+    (release / "config.yaml").write_bytes(b"{}")
+    (release / ".complete").unlink()
+    (release / "manifest.json").write_bytes(b"")
+    shutil.rmtree(release / "models")
+    (release / "models").write_text("a file where a folder was")
+    rows = next((release / "golden").rglob("*.txt"))
+    rows.unlink()
+    rows.mkdir()
+    (rows / "x").write_text("a folder where a file was")
+    with pytest.raises(ReleaseError, match="Install its bundle again"):
+        running(device)
+    said = []
+    done = install(bundle, device, say=said.append)
+    assert not done.unchanged and done.tested is None and done.before == done.release
+    assert {"config.yaml", ".complete", "manifest.json"} < set(done.repaired)
+    assert len(done.repaired) == 5 and said == ["put back 5 damaged files"]
+    assert contents(device) == before
+    assert install(bundle, device).unchanged
+
+
+def test_a_repair_that_is_cut_off_is_gone_on_with(shop, device, contents):
+    """No file is ever half there, and what is still damaged is told."""
+    bundle = shop.bundle(1)
+    release = running_folder(device, install(bundle, device))
+    before = contents(release)
+    for name in ("config.yaml", "manifest.json"):
+        (release / name).write_bytes(b"{}")
+
+    class Full(Files):
+        done = 0
+
+        def replace(self, source, target):
+            self.done += 1
+            if self.done == 2:
+                raise OSError(28, "No space left on device", str(target))
+            super().replace(source, target)
+
+    with pytest.raises(StorageError, match="No space left"):
+        install(bundle, device, files=Full())
+    assert (release / "config.yaml").read_bytes() == before["config.yaml"]
+    with pytest.raises(ReleaseError, match="damaged"):
+        running(device)
+    assert install(bundle, device).repaired == ["manifest.json"]
+    assert contents(release) == before
+
+
+def running_folder(device, done):
+    assert running(device).id == done.release
+    return Layout(device).current().folder
+
+
 def test_rollback_goes_back_one_by_one_and_forward_by_name(shop, device):
     one, two, three = (install(shop.bundle(v), device).release for v in (1, 2, 3))
     assert rollback(device).release == two

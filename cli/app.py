@@ -36,6 +36,7 @@ COMMANDS: Dict[str, str] = {
     "teach": "A recipe from good parts: what to check, and within which limits.",
     "inspect": "Parts against golden ones: pass, fail or unsure, and why.",
     "challenge": "Known parts: do they come out of a recipe as known?",
+    "agreement": "Attribute agreement: do verdicts repeat, agree, and are they right?",
     "grr": "Gauge R&R: how much of what is measured is the gauge; agreement of verdicts.",
     "soak": "How a run takes faults: cameras killed, stopped, cut; and the verdict.",
     "status": "The cameras of a run, as a live table.",

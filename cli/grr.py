@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Optional
 
 import click
 
@@ -47,17 +47,19 @@ def command(
     last column is verdict, and a column reference says what each part truly is.
     """
     from ..core import UsageError
+    from .jobs.studies import read_table, write_study
 
     if attribute:
         if tolerance is not None or no_operator or method != "anova":
             raise UsageError("--tolerance, --method and --no-operator are for measured values")
-        result, lines, section = _attribute(_read(table), fail)
+        result, lines, section = _attribute(read_table(table), fail)
     else:
         if fail is not None:
             raise UsageError("--fail is for verdicts", remedy="add --attribute")
-        result, lines, section = _measured(_read(table), tolerance, method, no_operator, unit)
+        result, lines, section = _measured(read_table(table), tolerance, method, no_operator, unit)
     if out is not None:
-        result["report"] = str(_write(Path(out), Path(table).stem, result, section))
+        page = write_study(Path(out), "grr", Path(table).stem, result, [section])
+        result["report"] = str(page)
         lines.append(f"report   {result['report']}")
     for line in [json.dumps(result)] if as_json else lines:
         click.echo(line)
@@ -88,62 +90,9 @@ def _measured(text: str, tolerance, method: str, no_operator: bool, unit: str):
 
 
 def _attribute(text: str, fail: Optional[str]):
-    from ..dashboard.quality import AGREEMENT, attribute_section
+    from ..dashboard.quality import attribute_section
     from ..pipelines.quality import attribute_study, read_judgements
+    from .jobs.studies import attribute_lines
 
     found = attribute_study(read_judgements(text), fail)
-    p, o, r = found.size
-    lines = [f"study    {p} parts, {o} operators, {r} trials"]
-    for w in found.operators:
-        facts = [f"kappa {_figure(w.kappa if w.effective else w.within)}"]
-        for name, rate in (("misses", w.miss), ("false alarms", w.false_alarm)):
-            if rate is not None and rate.exact is not None:
-                low, high = rate.exact
-                span = f"95 %: {low:.1%} to {high:.1%}"
-                facts.append(f"{name} {rate.value:.1%} ({rate.count}/{rate.total}, {span})")
-        lines.append(f"operator {w.name}: " + ", ".join(facts))
-    lines += [f"pair     {a} and {b}: kappa {_figure(k)}" for a, b, k in found.between]
-    low, high = found.agreed.exact or (0.0, 1.0)
-    lines.append(f"fleiss   kappa {_figure(found.fleiss)}")
-    lines.append(f"agreed   on {found.agreed.count} of {p} parts (95 %: {low:.0%} to {high:.0%})")
-    lines += [f"warning  {text}" for text in found.warnings]
-    lines.append(f"verdict  {found.verdict}. {AGREEMENT[found.verdict]}")
-    return found.as_dict(), lines, attribute_section(found)
-
-
-def _figure(kappa: Optional[float]) -> str:
-    return "not defined" if kappa is None else f"{kappa:.2f}"
-
-
-def _read(table: str) -> str:
-    from ..core import DataError, UsageError
-
-    path = Path(table)
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
-        raise UsageError(f"table {table} {what}", expected="a CSV file")
-    try:
-        return path.read_bytes().decode("utf-8")
-    except UnicodeDecodeError:
-        raise DataError(f"{table} is not UTF-8 text", remedy="save it as CSV UTF-8") from None
-
-
-def _write(folder: Path, title: str, result: Dict[str, Any], section: Any) -> Path:
-    from ..core import StorageError
-    from ..dashboard.quality import quality_page
-    from ..runtime.files import write_whole
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(
-            f"{folder} cannot be made",
-            got=error.strerror or str(error),
-            remedy="choose another folder",
-        ) from None
-    files: List[Any] = [*section.tables.items(), ("grr.json", json.dumps(result, indent=2) + "\n")]
-    for name, text in files:
-        write_whole(folder / name, text.encode("utf-8"))
-    page = folder / "grr.html"
-    write_whole(page, quality_page(title, [section]).encode("utf-8"))
-    return page
+    return found.as_dict(), attribute_lines(found), attribute_section(found)

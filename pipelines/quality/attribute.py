@@ -242,12 +242,4 @@ def _by_kappa(kappa: Optional[float]) -> str:
 
 
 def _rate(rate: Optional[Rate]) -> Optional[Dict[str, Any]]:
-    if rate is None:
-        return None
-    return {
-        "count": rate.count,
-        "total": rate.total,
-        "value": rate.value,
-        "wilson95": rate.wilson,
-        "exact95": rate.exact,
-    }
+    return None if rate is None else rate.as_dict()

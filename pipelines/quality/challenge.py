@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ...core import DataError, did_you_mean
+from .intervals import Rate
 
 VERDICTS = ("pass", "fail", "unsure")
 
@@ -37,12 +38,29 @@ class ChallengeResult:
         parts: Parts of the set.
         wrong: Those that did not, misses first, then in order of the set.
         unknown: Parts that were inspected and are not of the set.
+        verdicts: Of each part of the set what it should be and what it was; None where it was not
+            inspected.
     """
 
     passed: bool
     parts: int
     wrong: Tuple[Wrong, ...]
     unknown: Tuple[str, ...]
+    verdicts: Tuple[Tuple[str, str, Optional[str]], ...] = ()
+
+    @property
+    def miss(self) -> Rate:
+        """Bad parts that passed."""
+        return self._rate("fail", "pass")
+
+    @property
+    def false_alarm(self) -> Rate:
+        """Good parts that failed."""
+        return self._rate("pass", "fail")
+
+    def _rate(self, should: str, was: str) -> Rate:
+        had = [h for _, expected, h in self.verdicts if expected == should]
+        return Rate(had.count(was), len(had))
 
     def as_dict(self) -> Dict[str, Any]:
         """The result as plain values for JSON."""
@@ -51,6 +69,9 @@ class ChallengeResult:
             "parts": self.parts,
             "wrong": [vars(w) for w in self.wrong],
             "unknown": list(self.unknown),
+            "verdicts": [list(row) for row in self.verdicts],
+            "miss": self.miss.as_dict(),
+            "false_alarm": self.false_alarm.as_dict(),
         }
 
 
@@ -104,7 +125,8 @@ def challenge(
             wrong.append(found)
     wrong.sort(key=lambda w: w.kind != "miss")
     unknown = tuple(part for part in obtained if part not in expected)
-    return ChallengeResult(not wrong, len(expected), tuple(wrong), unknown)
+    verdicts = tuple((part, should, obtained.get(part)) for part, should in expected.items())
+    return ChallengeResult(not wrong, len(expected), tuple(wrong), unknown, verdicts)
 
 
 def _compare(

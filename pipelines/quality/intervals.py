@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Tuple
+from typing import Any, Dict, Tuple
 
 from scipy.special import betaincinv, ndtri
 
@@ -30,6 +30,13 @@ class Rate:
     def exact(self):
         """Clopper and Pearson's interval: never less than the stated confidence."""
         return clopper_pearson(self.count, self.total) if self.total else None
+
+    def as_dict(self) -> Dict[str, Any]:
+        """The rate as plain values for JSON."""
+        return {
+            "count": self.count, "total": self.total, "value": self.value,
+            "wilson95": self.wilson, "exact95": self.exact,
+        }  # fmt: skip
 
 
 def wilson(count: int, total: int, confidence: float = 0.95) -> Tuple[float, float]:

@@ -3,7 +3,7 @@
 import csv
 import math
 from dataclasses import dataclass
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -82,11 +82,58 @@ def read_judgements(text: str) -> Judgements:
     Verdicts are compared in lower case. Raises DataError as `read_study`, and where a part has
     two references or none.
     """
+    rows, truth = read_verdicts(text)
+    return judgements(rows, truth)
+
+
+def read_verdicts(text: str) -> Tuple[List[Tuple[str, str, str, str]], Optional[Dict[str, str]]]:
+    """Rows of part, operator, trial and verdict as a study has them, and what each part truly is.
+
+    Raises DataError as `read_judgements`; whether the table is balanced is not looked at.
+    """
     _, rows = _rows(text, ("part", "operator", "verdict"), ("trial", "reference"))
-    cells, parts, operators = _cells(rows, "verdict")
+    _filled(rows, "verdict")
+    truth = _truth(rows) if rows and "reference" in rows[0][1] else None
+    counts: Dict[Tuple[str, str], int] = {}
+    found = []
+    for _, row in rows:
+        cell = (row["part"], row["operator"])
+        counts[cell] = counts.get(cell, 0) + 1
+        found.append((*cell, row.get("trial", str(counts[cell])), row["verdict"]))
+    return found, truth
+
+
+def read_reference(text: str) -> Dict[str, str]:
+    """What each part truly is, from CSV text with the columns part and reference.
+
+    Raises:
+        DataError: As `read_judgements`.
+    """
+    _, rows = _rows(text, ("part", "reference"), ())
+    return _truth(rows)
+
+
+def judgements(
+    rows: Iterable[Tuple[str, str, str, str]], reference: Optional[Mapping[str, str]]
+) -> Judgements:
+    """A study of rows: part, operator, trial and verdict.
+
+    Args:
+        rows: In any order; every operator must have judged every part equally often.
+        reference: What each part truly is, or None where it is not known.
+
+    Raises:
+        DataError: A cell is empty, there twice, or missing.
+    """
+    names = ("part", "operator", "trial", "verdict")
+    lines: List[Row] = [(k, dict(zip(names, row))) for k, row in enumerate(rows, 1)]
+    cells, parts, operators = _cells(lines, "verdict")
     verdicts = np.array([[[v.lower() for _, v in c] for c in row] for row in cells])
-    if not rows or "reference" not in rows[0][1]:
-        return Judgements(verdicts, parts, operators, None)
+    truth = None if reference is None else tuple(reference[p].lower() for p in parts)
+    return Judgements(verdicts, parts, operators, truth)
+
+
+def _truth(rows: Sequence[Row]) -> Dict[str, str]:
     truth: Dict[str, str] = {}
     for line, row in rows:
         said = row["reference"].lower()
@@ -97,7 +144,7 @@ def read_judgements(text: str) -> Judgements:
                 f"line {line}: part {row['part']} has two references",
                 got=f"{said!r} after {truth[row['part']]!r}",
             )
-    return Judgements(verdicts, parts, operators, tuple(truth[p] for p in parts))
+    return truth
 
 
 def read_masters(text: str) -> Dict[str, Dict[str, float]]:
@@ -163,8 +210,8 @@ def _rows(text: str, needed: Sequence[str], optional: Sequence[str]) -> Tuple[st
     return delimiter, rows
 
 
-def _cells(rows: List[Row], value: str):
-    """`cells[part][operator]` as (line, text) in order of the trials; every cell as full."""
+def _filled(rows: List[Row], value: str) -> Dict[Tuple[str, str], Dict[str, Tuple[int, str]]]:
+    """Line and text by trial, by part and operator; nothing empty, nothing twice."""
     found: Dict[Tuple[str, str], Dict[str, Tuple[int, str]]] = {}
     for line, row in rows:
         for name in ("part", "operator"):
@@ -180,6 +227,12 @@ def _cells(rows: List[Row], value: str):
                 f"{row['operator']} stands there twice, first in line {cell[trial][0]}"
             )
         cell[trial] = (line, row[value])
+    return found
+
+
+def _cells(rows: List[Row], value: str):
+    """`cells[part][operator]` as (line, text) in order of the trials; every cell as full."""
+    found = _filled(rows, value)
     parts = tuple(dict.fromkeys(part for part, _ in found))
     operators = tuple(dict.fromkeys(operator for _, operator in found))
     trials = list(dict.fromkeys(t for cell in found.values() for t in cell))

@@ -20,7 +20,7 @@ import click
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
     help="Difference that is allowed, as a share of the contrast.",
 )
-@click.option("--slack", type=click.IntRange(0, 20), metavar="PX", help="How far an edge may lie.")
+@click.option("--slack", type=click.FloatRange(0, 20), metavar="PX", help="How far an edge may lie.")
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON for each part.")
 def command(
     images: str,
@@ -30,7 +30,7 @@ def command(
     out: Optional[str],
     area: Optional[float],
     tolerance: Optional[float],
-    slack: Optional[int],
+    slack: Optional[float],
     as_json: bool,
 ) -> None:
     """Say pass, fail or unsure about each picture in IMAGES (a picture or a folder), and why.

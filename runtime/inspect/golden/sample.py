@@ -23,24 +23,24 @@ class GoldenSettings:
             only one good picture is known.
         least_tolerance: The same at least where several good pictures show how much they differ.
         spread: How many standard deviations of the good pictures are allowed.
-        slack: Pixels by which an edge may lie elsewhere.
+        slack: Pixels by which an edge may lie elsewhere, whichever way it runs.
         reach: Pixels by which a region may be shifted against the whole.
         window: Size of such a region.
         join: Blobs closer than this are one defect.
         area: Smallest defect: pixels of full contrast.
         doubt: From this share of `area` on a blob makes the verdict unsure.
-        margin: Pixels around a defect that belong to its box; None for an eightieth of the
+        margin: Pixels around a defect that belong to its box; None for a 64th of the
             picture's shorter side.
     """
 
     tolerance: float = 0.25
     least_tolerance: float = 0.1
     spread: float = 4.0
-    slack: int = 1
+    slack: float = 1.5
     reach: float = 2.0
     window: int = 41
     join: int = 6
-    area: float = 12.0
+    area: float = 8.0
     doubt: float = 0.6
     margin: Optional[int] = None
 
@@ -86,6 +86,21 @@ def sharpness(cv2, grey: np.ndarray, gain: float = 1.0) -> float:
     soft = cv2.GaussianBlur(grey, (3, 3), 0.8)
     detail = cv2.Laplacian(soft, cv2.CV_16S)
     return gain * gain * float(cv2.meanStdDev(detail)[1][0, 0]) ** 2
+
+
+def disc(radius: float) -> np.ndarray:
+    """Pixels whose middles lie within a radius and half a pixel, `(n, n)` uint8."""
+    reach = int(np.ceil(radius))
+    along = np.arange(-reach, reach + 1) ** 2
+    return (np.add.outer(along, along) <= (radius + 0.5) ** 2).astype(np.uint8)
+
+
+def _near(cv2, slack: float) -> Tuple[np.ndarray, int]:
+    """A disc for morphology, and how many times it is applied."""
+    kernel = disc(slack)
+    if int(kernel.sum()) == 13:  # the same as a cross twice, which takes a sixth of the time
+        return cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3)), 2
+    return kernel, 1
 
 
 class Golden:
@@ -201,7 +216,7 @@ class Golden:
             np.full(grey.shape, 255, np.uint8), found.warp, self.size, flags=how
         )
         # As far as edges may wander, what lies beyond the border may come into view.
-        rim = 2 * (int(round(settings.reach)) + settings.slack + 1) + 1
+        rim = 2 * int(np.ceil(settings.reach + settings.slack + 1)) + 1
         return laid, cv2.erode(inside, np.ones((rim, rim), np.uint8), borderValue=0) == 255
 
     def compare(self, image: np.ndarray) -> Difference:
@@ -244,12 +259,12 @@ class Golden:
         nowhere thicker than the slack allows on both sides is no defect.
         """
         cv2, settings = self._cv2, self.settings
-        near = np.ones((2 * settings.slack + 1,) * 2, np.uint8)
+        near, times = _near(cv2, settings.slack)
         parts = (
-            cv2.subtract(seen, cv2.dilate(high, near)),
-            cv2.subtract(cv2.erode(low, near), seen),
-            cv2.subtract(low, cv2.dilate(seen, near)),
-            cv2.subtract(cv2.erode(seen, near), high),
+            cv2.subtract(seen, cv2.dilate(high, near, iterations=times)),
+            cv2.subtract(cv2.erode(low, near, iterations=times), seen),
+            cv2.subtract(low, cv2.dilate(seen, near, iterations=times)),
+            cv2.subtract(cv2.erode(seen, near, iterations=times), high),
         )
         most = cv2.max(cv2.max(parts[0], parts[1]), cv2.max(parts[2], parts[3]))
         thick = THICK_LEARNT if self.tolerance.ndim else THICK
@@ -260,7 +275,8 @@ class Golden:
                            for m in (most, plain))  # fmt: skip
         over = np.maximum(most.astype(np.float32) - self.tolerance, 0)
         full = max(self.contrast * (1 - settings.tolerance), 1.0)
-        core = cv2.erode((plain > thick * self.tolerance).astype(np.uint8), near)
+        small = disc(int(settings.slack))
+        core = cv2.erode((plain > thick * self.tolerance).astype(np.uint8), small)
         return np.minimum(over / full, 1.0), core
 
     def _blobs(self, excess: np.ndarray, thick: np.ndarray, found: Registration) -> List[Blob]:
@@ -278,7 +294,7 @@ class Golden:
         kept = np.flatnonzero(core & (area >= settings.doubt * settings.area))
         margin = settings.margin
         if margin is None:
-            margin = max(min(self.size) // 80, 2)
+            margin = max(min(self.size) // 64, 2)
         blobs = []
         for k in kept[np.argsort(-area[kept], kind="stable")]:
             own = label == k

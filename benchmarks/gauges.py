@@ -9,149 +9,44 @@ stated uncertainty holds the true value. The seeds are fresh ones, on which noth
 import argparse
 import math
 import time
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ..pipelines.quality import Study, gauge_study
-from ..runtime.inspect.gauges.camera import Board, Camera, calibrate_camera
+from ..runtime.inspect.gauges.camera import Camera, calibrate_camera
 from ..runtime.inspect.gauges.gauging import Gauging
 from ..runtime.inspect.gauges.teaching import master_gauges
 from ..runtime.sources.base import load_cv2
 from ..runtime.synth.bench import Bench
-
-Inside = Callable[[np.ndarray], np.ndarray]
-Row = Tuple[str, float, float]  # gauge, error, uncertainty
-
-LIGHT = {
-    "typical": ((0.8, 2.0, 0.0), (1.2, 4.0, 0.3)),
-    "hard": ((2.0, 8.0, 0.5),),
-}  # blur in pixels, noise in grey levels, share of the light that is missing at one side
-SIZE, TIMES = (480, 360), 3
-
-
-def draw_camera(random: np.random.RandomState) -> Camera:
-    """A camera 110 mm or so above its plane, tilted by up to eight degrees, with a real lens."""
-    focal = random.uniform(780, 860)
-    middle = SIZE[0] / 2 + random.uniform(-5, 5), SIZE[1] / 2 + random.uniform(-5, 5)
-    tilt = random.uniform(0, math.radians(8))
-    turn = random.uniform(0, 2 * math.pi)
-    return Camera(
-        SIZE,
-        np.array([[focal, 0, middle[0]], [0, focal * random.uniform(0.998, 1.002), middle[1]],
-                  [0, 0, 1.0]]),
-        np.array([random.uniform(-0.28, 0.1), random.uniform(-0.05, 0.08),
-                  *random.uniform(-8e-4, 8e-4, 2), 0.0]),
-        np.array([tilt * math.cos(turn), tilt * math.sin(turn), random.uniform(-0.1, 0.1)]),
-        np.array([-30.0, -22.0, random.uniform(108, 118)]),
-    )  # fmt: skip
+from .rendered_parts import (
+    CONTRAST,
+    LIGHT,
+    SIZE,
+    board_views,
+    bounds,
+    draw_camera,
+    edge_bound,
+    plate,
+    render,
+    washer,
+)
 
 
-def render(
-    camera: Camera,
-    inside: Inside,
-    light: Tuple[float, float, float],
-    random: np.random.RandomState,
-    thickness: float = 0.0,
-    wall: float = 0.0,
-) -> np.ndarray:
-    """A part with upright walls as a camera sees it, `(h, w, 3)` uint8.
+class Row(NamedTuple):
+    """What one gauge showed on one part: pixels, or degrees of angles.
 
-    Args:
-        camera: Above the plane on which the part lies.
-        inside: Whether millimetres `(n, 2)` lie within the part.
-        light: Blur, noise and missing light; see `LIGHT`.
-        random: Noise, and whether the part is darker than the ground.
-        thickness: Millimetres.
-        wall: 0 for walls as dark as the ground, 1 for walls as light as the face.
+    Attributes:
+        name: Of the gauge.
+        error: NaN where it was not measured.
+        doubt: The stated uncertainty.
+        least: Standard deviation that no unbiased gauge can be below, NaN where it is not known.
     """
-    cv2 = load_cv2()
-    blur, noise, shade = light
-    width, height = camera.size
-    y, x = np.mgrid[0 : height * TIMES, 0 : width * TIMES]
-    jitter = random.uniform(0, 1, (2, x.size))
-    pixels = (np.stack((x.ravel(), y.ravel())) + jitter).T / TIMES - 0.5
-    face, ground = (60.0, 200.0) if random.uniform() < 0.5 else (170.0, 40.0)
-    top = camera.to_mm(pixels, thickness)
-    grey = np.where(inside(top), face, ground)
-    if thickness:
-        foot = camera.to_mm(pixels, 0.0)
-        side = np.zeros(len(pixels), bool)
-        for share in np.linspace(0, 1, 16)[:-1]:
-            side |= inside(foot + share * (top - foot))
-        grey = np.where(side & ~inside(top), ground + wall * (face - ground), grey)
-    image = grey.reshape(height, TIMES, width, TIMES).mean(axis=(1, 3))
-    image = cv2.GaussianBlur(image, (0, 0), blur)
-    image = image * (1 - shade * np.linspace(0, 1, width))
-    image = image + random.normal(0, noise, image.shape)
-    return cv2.cvtColor(np.clip(np.rint(image), 0, 255).astype(np.uint8), cv2.COLOR_GRAY2BGR)
 
-
-def disc(x: float, y: float, diameter: float) -> Inside:
-    """Within a circle."""
-    return lambda p: np.hypot(p[:, 0] - x, p[:, 1] - y) < diameter / 2
-
-
-def bar(x: float, y: float, length: float, width: float, angle: float) -> Inside:
-    """Within a rectangle turned by `angle` radians."""
-    c, s = math.cos(angle), math.sin(angle)
-
-    def inside(p: np.ndarray) -> np.ndarray:
-        u, v = p[:, 0] - x, p[:, 1] - y
-        return (np.abs(c * u + s * v) < length / 2) & (np.abs(c * v - s * u) < width / 2)
-
-    return inside
-
-
-def without(outer: Inside, *holes: Inside) -> Inside:
-    """Within the first and none of the others."""
-    return lambda p: outer(p) & ~np.any([hole(p) for hole in holes], axis=0)
-
-
-def washer(random: np.random.RandomState) -> Tuple[Inside, Dict[str, Any], Dict[str, float], Any]:
-    """A washer somewhere in view: where it is, its gauges, what they should show, its middle."""
-    x, y = 29 + random.uniform(-6, 6), 23 + random.uniform(-4, 4)
-    outer = random.uniform(20, 30)
-    bore = outer * random.uniform(0.35, 0.6)
-    gauges = {
-        "diameter": {"kind": "diameter", "of": "outline"},
-        "bore": {"kind": "diameter", "at": [0, 0], "nominal": bore * random.uniform(0.99, 1.01)},
-    }
-    inside = without(disc(x, y, outer), disc(x, y, bore))
-    return inside, gauges, {"diameter": outer, "bore": bore}, (x, y)
-
-
-def plate(random: np.random.RandomState) -> Tuple[Inside, Dict[str, Any], Dict[str, float], Any]:
-    """A plate with two holes, however it lies; as `washer`."""
-    x, y = 29 + random.uniform(-4, 4), 23 + random.uniform(-2, 2)
-    angle = random.uniform(-math.pi, math.pi)
-    length = random.uniform(25, 29)
-    width = length * random.uniform(0.45, 0.6)
-    at, size = 0.3 * length, random.uniform(4, 6)
-    c, s = math.cos(angle), math.sin(angle)
-    holes = [disc(x + k * at * c, y + k * at * s, size) for k in (-1, 1)]
-    off = random.uniform(0.99, 1.01)
-    gauges = {
-        "length": {"kind": "width", "at": [0, 0], "along": 0, "nominal": length * off,
-                   "length": 0.7 * width},
-        "width": {"kind": "width", "at": [0, 0], "along": 90, "nominal": width * off,
-                  "length": 0.7 * length},
-        "hole1": {"kind": "diameter", "at": [-at, 0], "nominal": size},
-        "hole2": {"kind": "diameter", "at": [at, 0], "nominal": size},
-        "pitch": {"kind": "distance", "between": ["hole1", "hole2"]},
-        "side": {"kind": "line", "from": [-0.4 * length, width / 2],
-                 "to": [0.4 * length, width / 2]},
-        "other": {"kind": "line", "from": [-0.4 * length, -width / 2],
-                  "to": [0.4 * length, -width / 2]},
-        "angle": {"kind": "angle", "between": ["side", "other"], "nominal": 0},
-        "end": {"kind": "line", "from": [length / 2, -0.35 * width],
-                "to": [length / 2, 0.35 * width]},
-        "square": {"kind": "angle", "between": ["side", "end"], "nominal": 90},
-        "edge": {"kind": "distance", "between": ["hole1", "side"]},
-    }  # fmt: skip
-    true = {"length": length, "width": width, "hole1": size, "hole2": size, "pitch": 2 * at,
-            "angle": 0.0, "square": 90.0, "edge": width / 2}  # fmt: skip
-    return without(bar(x, y, length, width, angle), *holes), gauges, true, (x, y)
+    name: str
+    error: float
+    doubt: float
+    least: float = math.nan
 
 
 GROUPS = {
@@ -175,7 +70,13 @@ def rendered(
         settings = {
             "gauges": gauges, "parts": {"thickness": thickness, "edge": edge or "outline"},
         }  # fmt: skip
-        rows += _rows(Gauging(settings, camera), image, camera, true, (x, y), thickness)
+        own = _rows(Gauging(settings, camera), image, camera, true, (x, y), thickness)
+        pixel = camera.mm_per_pixel(camera.to_pixels([(x, y)], thickness)[0], thickness)
+        place = float(camera.to_pixels([(x, y)], thickness)[0, 0]) / SIZE[0]
+        sure = edge_bound(CONTRAST * (1 - kind[2] * place), kind[0], kind[1])
+        sizes = {name: value / pixel for name, value in true.items()}
+        least = bounds(sizes, sure)
+        rows += [row._replace(least=least[row.name]) for row in own]
     return rows
 
 
@@ -190,35 +91,10 @@ def _rows(
         measure = parts[0].measures.get(name) if len(parts) == 1 else None
         scale = 1.0 if "angle" in GROUPS[name] else pixel
         if measure is None:
-            rows.append((name, math.nan, math.nan))
+            rows.append(Row(name, math.nan, math.nan))
         else:
-            rows.append((name, (measure.value - value) / scale, measure.uncertainty / scale))
+            rows.append(Row(name, (measure.value - value) / scale, measure.uncertainty / scale))
     return rows
-
-
-def board_views(camera: Camera, random: np.random.RandomState) -> Tuple[List[np.ndarray], Board]:
-    """Pictures of a chessboard by a camera, the last one in its plane."""
-    board = Board("chessboard", 10, 7, 5.0)
-    pictures = []
-    for k in range(9):
-        turn = camera.rotation + random.uniform(-0.3, 0.3, 3) * (k < 8)
-        shift = camera.translation + (random.uniform(-3, 3, 3) + (0, 0, 14)) * (k < 8)
-        view = Camera(camera.size, camera.matrix, camera.distortion, turn, shift)
-
-        def white(p: np.ndarray) -> np.ndarray:
-            x, y = p[:, 0] / 5.0, p[:, 1] / 5.0
-            on = (x > 0) & (x < 10) & (y > 0) & (y < 7)
-            return ~(on & ((np.floor(x) + np.floor(y)) % 2 == 0))
-
-        width, height = camera.size
-        y, x = np.mgrid[0 : height * TIMES, 0 : width * TIMES]
-        pixels = np.stack((x.ravel(), y.ravel()), axis=1) / TIMES - 0.5 + 0.5 / TIMES
-        grey = np.where(white(view.to_mm(pixels)), 215.0, 30.0)
-        image = grey.reshape(height, TIMES, width, TIMES).mean(axis=(1, 3))
-        image = load_cv2().GaussianBlur(image, (0, 0), 0.8) + random.normal(0, 2, image.shape)
-        whole = np.clip(np.rint(image), 0, 255).astype(np.uint8)
-        pictures.append(load_cv2().cvtColor(whole, load_cv2().COLOR_GRAY2BGR))
-    return pictures, board
 
 
 def calibrated(count: int, seed: int) -> List[Row]:
@@ -338,9 +214,9 @@ def _bench_rows(
         if measured is not None and len(measured.parts) == 1:
             measure = measured.parts[0].measures.get(name)
         if measure is None:
-            rows.append((name, math.nan, math.nan))
+            rows.append(Row(name, math.nan, math.nan))
         else:
-            rows.append((name, (measure.value - value) / pixel, measure.uncertainty / pixel))
+            rows.append(Row(name, (measure.value - value) / pixel, measure.uncertainty / pixel))
     return rows
 
 
@@ -422,11 +298,24 @@ def told(rows: Sequence[Row]) -> List[str]:
             f"  {group:26}{len(own):5}{1 - seen.mean():8.1%}{error[seen].mean():+9.3f}"
             f"{np.median(size):8.3f}{np.percentile(size, 95):8.3f}"
             f"{float((size <= doubt[seen]).mean()):9.1%}{np.median(doubt[seen]):8.3f}"
+            f"{_least(own):>8}"
         )
     return lines
 
 
-HEAD = f"  {'':26}{'n':>5}{'lost':>8}{'mean':>9}{'median':>8}{'95 %':>8}{'covered':>9}{'stated':>8}"
+def _least(rows: Sequence[Row]) -> str:
+    """What 95 % of errors would be within at the bound."""
+    least = np.array([row.least for row in rows])
+    if not np.isfinite(least).all():
+        return ""
+    chance = np.random.RandomState(0).normal(size=(len(least), 400))
+    return f"{np.percentile(np.abs(least[:, None] * chance), 95):.3f}"
+
+
+HEAD = (
+    f"  {'':26}{'n':>5}{'lost':>8}{'mean':>9}{'median':>8}{'95 %':>8}{'covered':>9}{'stated':>8}"
+    f"{'bound':>8}"
+)
 
 
 def main(arguments: Optional[List[str]] = None) -> int:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edgelane.benchmarks.gauges import bar, disc, render, without
+from edgelane.benchmarks.rendered_parts import bar, disc, render, without
 from edgelane.core import ConfigError, DataError, UsageError
 from edgelane.runtime.inspect.gauges.camera import Camera
 from edgelane.runtime.inspect.gauges.drawing import draw_measured

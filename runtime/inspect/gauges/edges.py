@@ -39,6 +39,47 @@ def sample_rows(image: np.ndarray, at: np.ndarray, normal: np.ndarray, t: np.nda
     ).astype(np.float64)  # fmt: skip
 
 
+def steepest(
+    image: np.ndarray, at: np.ndarray, normal: np.ndarray, reach: float, sign: int = 0
+) -> Tuple[np.ndarray, int]:
+    """Where each profile is steepest, all in the same sense.
+
+    Args:
+        image: `(h, w)` float32 grey levels.
+        at: `(n, 2)` pixels about which it is looked for.
+        normal: `(n, 2)` unit vectors across.
+        reach: Pixels to both sides.
+        sign: 1 where it grows lighter along the normal, -1 for darker, 0 for what most profiles
+            agree on.
+
+    Returns:
+        `(n,)` pixels from `at` along the normal, NaN where nothing has that sense, and the sense.
+    """
+    if not len(at):
+        return np.zeros(0), sign
+    slope, t = _slopes(image, at, normal, reach)
+    if not sign:
+        best = np.abs(slope).argmax(axis=1)
+        sign = 1 if float(np.median(slope[np.arange(len(at)), best])) > 0 else -1
+    best = (slope * sign).argmax(axis=1)
+    there = slope[np.arange(len(at)), best] * sign > 0
+    return np.where(there, t[best], np.nan), sign
+
+
+def _slopes(
+    image: np.ndarray, at: np.ndarray, normal: np.ndarray, reach: float
+) -> Tuple[np.ndarray, np.ndarray]:
+    """Slopes `(n, k)` across an edge at places `(k,)`, none beyond the reach."""
+    step = 0.5
+    t = np.arange(-reach - 2, reach + 2 + step / 2, step)
+    rows = sample_rows(image, at, normal, t)
+    soft = load_cv2().filter2D(rows, -1, np.array([[1.0, 2, 3, 2, 1]]) / 9)
+    slope = np.zeros_like(soft)
+    slope[:, 2:-2] = (soft[:, 4:] - soft[:, :-4]) / (4 * step)
+    slope[:, np.abs(t) > reach] = 0
+    return slope, t
+
+
 def find_edges(
     image: np.ndarray,
     at: np.ndarray,
@@ -61,15 +102,10 @@ def find_edges(
     count = len(at)
     height, width = image.shape
     step = 0.5
-    t = np.arange(-reach - 2, reach + 2 + step / 2, step)
-    rows = sample_rows(image, at, normal, t)
-    kernel = np.array([[1.0, 2, 3, 2, 1]]) / 9
-    soft = load_cv2().filter2D(rows, -1, kernel) if count else rows
-    slope = np.zeros_like(soft)
-    slope[:, 2:-2] = (soft[:, 4:] - soft[:, :-4]) / (4 * step)
-    slope[:, np.abs(t) > reach] = 0
-    strength = slope * sign if sign else np.abs(slope)
-    found = t[strength.argmax(axis=1)] if count else np.zeros(0)
+    found = np.zeros(count)
+    if count:
+        slope, t = _slopes(image, at, normal, reach)
+        found = t[(slope * sign if sign else np.abs(slope)).argmax(axis=1)]
     # Fitted in a narrow window, so that the next edge has no say; narrower where edges are sharp.
     near = np.arange(-6.0, 6.01, step)
     rows = sample_rows(image, at + normal * found[:, None], normal, near)
@@ -143,29 +179,45 @@ class Fit(NamedTuple):
 
 
 def _weights(rest: np.ndarray, floor: float) -> Tuple[np.ndarray, float]:
-    """Tukey's, at 4.7 robust standard deviations."""
+    """Tukey's, at 4.7 robust standard deviations, and that deviation."""
     spread = max(1.4826 * float(np.median(np.abs(rest))), floor)
     return np.clip(1 - (rest / (4.7 * spread)) ** 2, 0, None) ** 2, spread
 
 
-def _covariance(jacobian: np.ndarray, rest: np.ndarray, weight: np.ndarray) -> np.ndarray:
+def _covariance(
+    jacobian: np.ndarray, rest: np.ndarray, weight: np.ndarray, sure: np.ndarray
+) -> np.ndarray:
     used = weight > 0.1
     free = max(int(used.sum()) - jacobian.shape[1], 1)
-    normal = jacobian[used].T @ jacobian[used] + 1e-12 * np.eye(jacobian.shape[1])
-    return np.linalg.inv(normal) * float((rest[used] ** 2).sum() / free)
+    own = jacobian[used] * sure[used, None]
+    normal = own.T @ own + 1e-12 * np.eye(jacobian.shape[1])
+    return np.linalg.inv(normal) * float(((rest * sure)[used] ** 2).sum() / free)
 
 
-def fit_circle(points: np.ndarray, floor: float = 1e-6) -> Optional[Fit]:
+def _sureness(noise: Optional[np.ndarray], keep: np.ndarray) -> np.ndarray:
+    """How many times better than the usual each point is known, within a factor of three."""
+    if noise is None:
+        return np.ones(int(keep.sum()))
+    own = noise[keep]
+    usual = float(np.median(own)) if len(own) else 1.0
+    return np.clip(usual / np.maximum(own, 1e-12), 1 / 3, 3)
+
+
+def fit_circle(
+    points: np.ndarray, floor: float = 1e-6, noise: Optional[np.ndarray] = None
+) -> Optional[Fit]:
     """Circle by geometric least squares with Tukey weights; None for fewer than 8 points.
 
     Args:
         points: `(n, 2)`; rows with NaN are left out.
         floor: Misses below this make no outlier.
+        noise: `(n,)` of which each point is known the better the less; alike unless given.
     """
     keep = np.isfinite(points).all(axis=1)
     p = points[keep]
     if len(p) < 8:
         return None
+    sure = _sureness(noise, np.asarray(keep))
     middle = p.mean(axis=0)
     design = np.concatenate((2 * (p - middle), np.ones((len(p), 1))), axis=1)
     solution = np.linalg.lstsq(design, ((p - middle) ** 2).sum(axis=1), rcond=None)[0]
@@ -176,9 +228,9 @@ def fit_circle(points: np.ndarray, floor: float = 1e-6) -> Optional[Fit]:
         away = p - values[:2]
         distance = np.maximum(np.hypot(away[:, 0], away[:, 1]), 1e-12)
         rest = distance - values[2]
-        weight, spread = _weights(rest, floor)
+        weight, spread = _weights(rest * sure, floor)
         jacobian = np.concatenate((away / distance[:, None], np.ones((len(p), 1))), axis=1)
-        weighted = jacobian * weight[:, None]
+        weighted = jacobian * (weight * sure**2)[:, None]
         normal = weighted.T @ jacobian + 1e-12 * np.eye(3)
         change = np.linalg.solve(normal, weighted.T @ rest)
         values = values + change
@@ -186,15 +238,18 @@ def fit_circle(points: np.ndarray, floor: float = 1e-6) -> Optional[Fit]:
             break
     used = np.zeros(len(points), bool)
     used[np.flatnonzero(keep)] = weight > 0.1
-    return Fit(values, _covariance(jacobian, rest, weight), spread, used)
+    return Fit(values, _covariance(jacobian, rest, weight, sure), spread, used)
 
 
-def fit_line(points: np.ndarray, floor: float = 1e-6) -> Optional[Fit]:
+def fit_line(
+    points: np.ndarray, floor: float = 1e-6, noise: Optional[np.ndarray] = None
+) -> Optional[Fit]:
     """Line by total least squares with Tukey weights; None for fewer than 5 points.
 
     Args:
         points: `(n, 2)`; rows with NaN are left out.
         floor: Misses below this make no outlier.
+        noise: `(n,)` of which each point is known the better the less; alike unless given.
 
     Returns:
         The covariance is of the shift along x and y across the line, and of the angle in radians.
@@ -203,13 +258,15 @@ def fit_line(points: np.ndarray, floor: float = 1e-6) -> Optional[Fit]:
     p = points[keep]
     if len(p) < 5:
         return None
+    sure = _sureness(noise, np.asarray(keep))
     weight, middle, angle, spread = np.ones(len(p)), p.mean(axis=0), 0.0, 0.0
     rest = along = np.zeros(len(p))
     across = np.zeros(2)
     for _ in range(30):
-        middle = (p * weight[:, None]).sum(axis=0) / weight.sum()
+        total = weight * sure**2
+        middle = (p * total[:, None]).sum(axis=0) / total.sum()
         away = p - middle
-        moment = (away * weight[:, None]).T @ away
+        moment = (away * total[:, None]).T @ away
         direction = np.linalg.eigh(moment)[1][:, 1]
         new = math.atan2(direction[1], direction[0])
         across = np.array([-direction[1], direction[0]])
@@ -217,9 +274,9 @@ def fit_line(points: np.ndarray, floor: float = 1e-6) -> Optional[Fit]:
         if abs(math.remainder(new - angle, math.pi)) < 1e-12:
             break
         angle = new
-        weight, spread = _weights(rest, floor)
+        weight, spread = _weights(rest * sure, floor)
     jacobian = np.stack((np.ones(len(p)), along), axis=1)
-    two = _covariance(jacobian, rest, weight)
+    two = _covariance(jacobian, rest, weight, sure)
     covariance = np.zeros((3, 3))
     covariance[:2, :2] = np.outer(across, across) * two[0, 0]
     covariance[2, 2] = two[1, 1]

@@ -5,12 +5,14 @@ from typing import Any, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from .edges import Edges, curvature_shift, find_edges, fit_circle, fit_line, sample_rows
+from .edges import Fit, curvature_shift, find_edges, fit_circle, fit_line, sample_rows, steepest
+from .matching import match_step, smooth_basis
 from .plane import Plane
 from .steps import edge_doubt, one_step, samples
 
 NEIGHBOURS = 1.4  # profiles a pixel apart share pixels: their misses are not independent
 SYSTEMATIC_PX = 0.02  # what one fit cannot see of itself: sampling, the shape of the blur
+NEAR = 3.0  # pixels by which a profile may leave the circle or line that fits roughly
 LEAST_SHARE = 0.35  # of the profiles must show the edge
 
 
@@ -123,37 +125,82 @@ def rim_doubt(
     return float(np.sqrt(np.mean(doubts**2)))
 
 
-def look(
-    image: np.ndarray, plane: Plane, at: np.ndarray, normal: np.ndarray, reach: float
-) -> Tuple[Edges, np.ndarray, np.ndarray]:
-    """Edges across a shape given on the plane.
+class Seen(NamedTuple):
+    """An edge as it is seen.
 
-    Args:
-        image: `(h, w)` float32.
-        plane: Where the shape lies.
-        at: `(n, 2)` on the plane.
-        normal: `(n, 2)` unit vectors on the plane, towards the ground.
-        reach: Pixels to both sides.
-
-    Returns:
-        The edges, `(n, 2)` where they lie on the plane, and `(n, 2)` directions to the ground in
-        the picture.
+    Attributes:
+        xy: `(n, 2)` pixels; NaN where it does not show.
+        points: `(n, 2)` the same on the plane.
+        outward: `(n, 2)` directions to the ground in the picture.
+        noise: `(n,)` by which each may be off across itself, pixels.
+        blur: Pixels.
+        widened: `(p,)` times by which radius and middle, or place and turn, may be off more than
+            the points tell, because of levels that were found with them.
     """
-    pixel = plane.scale(at.mean(axis=0))
+
+    xy: np.ndarray
+    points: np.ndarray
+    outward: np.ndarray
+    noise: np.ndarray
+    blur: float
+    widened: np.ndarray
+
+
+def _project(
+    image: np.ndarray, plane: Plane, at: np.ndarray, normal: np.ndarray
+) -> Tuple[np.ndarray, np.ndarray]:
+    """Where a shape on the plane is seen, and the directions to the ground there."""
     here = plane.seen_edge(at, normal)
-    there = plane.to_pixels(plane.to_plane(here) + normal * pixel)
+    there = plane.to_pixels(plane.to_plane(here) + normal * plane.scale(at.mean(axis=0)))
     outward = there - here
     outward /= np.maximum(np.linalg.norm(outward, axis=1, keepdims=True), 1e-9)
     height, width = image.shape
     inside = ((here > 2) & (here < (width - 3, height - 3))).all(axis=1)
     if inside.mean() < 0.9:
         raise NotFound("the edge leaves the picture")
-    edges = find_edges(image, here, outward, reach)
-    # The sign that most profiles agree on is the part's; the others met something else.
-    most = np.sign(np.nanmedian(edges.contrast)) if np.isfinite(edges.contrast).any() else 0
-    if most:
-        edges = find_edges(image, here, outward, reach, int(most))
-    return edges, plane.to_plane(edges.xy, outward), outward
+    return here, outward
+
+
+def roughly(
+    image: np.ndarray, plane: Plane, at: np.ndarray, normal: np.ndarray, reach: float
+) -> Tuple[np.ndarray, int]:
+    """Steepest places `(n, 2)` on the plane across a shape `at` with `normal`, and their sense."""
+    here, outward = _project(image, plane, at, normal)
+    start, sign = steepest(image, here, outward, reach)
+    return plane.to_plane(here + start[:, None] * outward, outward), sign
+
+
+def look(
+    image: np.ndarray,
+    plane: Plane,
+    at: np.ndarray,
+    normal: np.ndarray,
+    sign: int,
+    along: np.ndarray,
+    closed: bool,
+) -> Seen:
+    """The edge across a shape on the plane that is known to a pixel or two.
+
+    Args:
+        image: `(h, w)` float32.
+        plane: Where the shape lies.
+        at: `(n, 2)` on the plane.
+        normal: `(n, 2)` unit vectors on the plane, towards the ground.
+        sign: 1 where it grows lighter towards the ground, else -1.
+        along: `(n,)` radians around a closed shape, else from -1 to 1.
+        closed: Whether the shape comes back to where it began.
+    """
+    here, outward = _project(image, plane, at, normal)
+    start, _ = steepest(image, here, outward, NEAR, sign)
+    order = 2 if len(at) >= 24 else 1
+    levels = smooth_basis(along, closed, order)
+    shape = smooth_basis(along, closed, 2 if closed else 1)
+    found = match_step(image, here, outward, start, levels, shape)
+    shift = found.shift if found.sense == sign else np.full(len(at), np.nan)
+    xy = here + shift[:, None] * outward
+    height, width = image.shape
+    xy[~((xy > 2) & (xy < (width - 3, height - 3))).all(axis=1)] = np.nan
+    return Seen(xy, plane.to_plane(xy, outward), outward, found.noise, found.blur, found.widened)
 
 
 def find_circle(
@@ -184,37 +231,37 @@ def find_circle(
     """
     middle, radius = np.asarray(middle, float), 0.5 * diameter
     pixel = plane.scale(middle)
-    wide = 6.0 if reach is None else max(reach / pixel, 2.0)
-    points, fit, blur = np.zeros((0, 2)), None, 0.0
-    seen = np.zeros((2, 0, 2))
-    for turn_reach in (wide, min(wide, 4.0)):
-        low, high = (0.0, 2 * math.pi) if arc is None else arc
-        count = int(np.clip((high - low) * radius / pixel, 16, 720))
-        turn = low + (np.arange(count) + 0.5) * ((high - low) / count)
-        ray = np.stack((np.cos(turn), np.sin(turn)), axis=1)
-        limit = min(turn_reach, 0.6 * radius / pixel)
-        out = -ray if hole else ray
-        edges, points, outward = look(image, plane, middle + radius * ray, out, limit)
-        fit = fit_circle(points, 0.02 * pixel)
-        if fit is None or fit.used.sum() < LEAST_SHARE * count or not fit.values[2] > 0:
-            good = 0 if fit is None else int(fit.used.sum())
-            raise NotFound(f"{good} of {count} profiles show the edge")
-        if arc is not None and fit.covariance[2, 2] > (0.5 * pixel) ** 2:
-            raise NotFound("the arc is too short to tell its radius")
-        middle, radius = fit.values[:2], float(fit.values[2])
-        blur = float(np.nanmedian(edges.blur[fit.used]))
-        seen = np.stack((edges.xy[fit.used], outward[fit.used]))
-    assert fit is not None
+    low, high = (0.0, 2 * math.pi) if arc is None else arc
+    count = int(np.clip((high - low) * radius / pixel, 16, 720))
+    turn = low + (np.arange(count) + 0.5) * ((high - low) / count)
+    ray = np.stack((np.cos(turn), np.sin(turn)), axis=1)
+    out = -ray if hole else ray
+    wide = min(6.0 if reach is None else max(reach / pixel, 2.0), 0.6 * radius / pixel)
+    points, sign = roughly(image, plane, middle + radius * ray, out, wide)
+    rough = fit_circle(points, 0.3 * pixel)
+    if rough is None or not 0 < rough.values[2] < 3 * radius:
+        raise NotFound(f"{0 if rough is None else len(points)} of {count} profiles show the edge")
+    middle, radius = rough.values[:2], float(rough.values[2])
+    along = turn if arc is None else np.linspace(-1, 1, count)
+    seen = look(image, plane, middle + radius * ray, out, sign, along, arc is None)
+    fit = fit_circle(seen.points, 0.02 * pixel, seen.noise)
+    if fit is None or fit.used.sum() < LEAST_SHARE * count or not fit.values[2] > 0:
+        good = 0 if fit is None else int(fit.used.sum())
+        raise NotFound(f"{good} of {count} profiles show the edge")
+    if arc is not None and fit.covariance[2, 2] > (0.5 * pixel) ** 2:
+        raise NotFound("the arc is too short to tell its radius")
+    middle, radius, blur = fit.values[:2], float(fit.values[2]), seen.blur
     inward = float(curvature_shift(blur * pixel, radius))
     value = 2 * (radius + inward)
     fixed = SYSTEMATIC_PX * pixel
-    own = 2 * math.sqrt(fit.covariance[2, 2]) * 2 * NEIGHBOURS
-    rim = rim_doubt(image, seen[0], seen[1], blur, lens) * pixel
+    own = 2 * math.sqrt(fit.covariance[2, 2]) * 2 * NEIGHBOURS * seen.widened[0]
+    rim = rim_doubt(image, seen.xy[fit.used], seen.outward[fit.used], blur, lens) * pixel
     doubt = _root(own, 2 * fixed, plane.relative * value, 0.6 * inward, plane.place)
     doubt = math.hypot(doubt, 2 * rim)
     own = 2 * NEIGHBOURS * math.sqrt(max(fit.covariance[0, 0], fit.covariance[1, 1]))
+    own *= float(seen.widened[1:3].max())
     place = _root(own, fixed, plane.place)
-    return Circle(middle, value, doubt, place, points[fit.used], blur)
+    return Circle(middle, value, doubt, place, seen.points[fit.used], blur)
 
 
 def find_line(
@@ -249,33 +296,37 @@ def find_line(
     at = start + t[:, None] * along
     wide = 6.0 if reach is None else max(reach / pixel, 2.0)
     out = np.tile(np.asarray(normal, float) / np.linalg.norm(normal), (count, 1))
-    fit, points, rim = None, at, 0.0
-    for limit in (wide, min(wide, 4.0)):
-        edges, points, outward = look(image, plane, at, out, limit)
-        fit = fit_line(points, 0.02 * pixel)
-        if fit is None or fit.used.sum() < 0.5 * count:
-            seen = 0 if fit is None else int(fit.used.sum())
-            raise NotFound(f"{seen} of {count} profiles show the edge")
-        if fit.spread > max(0.02 * extent, 1.5 * pixel):
-            raise NotFound("the edge is not straight")
-        across = np.array([-math.sin(fit.values[2]), math.cos(fit.values[2])])
-        across *= np.sign(across @ out[0])
-        at = at + ((fit.values[:2] - at) @ across)[:, None] * across
-        out = np.tile(across, (count, 1))
-        if limit <= 4.0 or wide <= 4.0:
-            blur = float(np.nanmedian(edges.blur[fit.used]))
-            seen = edges.xy[fit.used], outward[fit.used]
-            rim = rim_doubt(image, seen[0], seen[1], blur, lens) * pixel
-    assert fit is not None
+    points, sign = roughly(image, plane, at, out, wide)
+    rough = fit_line(points, 0.3 * pixel)
+    if rough is None:
+        raise NotFound(f"0 of {count} profiles show the edge")
+    at, out = _onto(rough, at, out)
+    seen = look(image, plane, at, out, sign, 2 * t - 1, False)
+    fit = fit_line(seen.points, 0.02 * pixel, seen.noise)
+    if fit is None or fit.used.sum() < 0.5 * count:
+        good = 0 if fit is None else int(fit.used.sum())
+        raise NotFound(f"{good} of {count} profiles show the edge")
+    if fit.spread > max(0.02 * extent, 1.5 * pixel):
+        raise NotFound("the edge is not straight")
+    used = seen.xy[fit.used], seen.outward[fit.used]
+    rim = rim_doubt(image, *used, seen.blur, lens) * pixel
     angle = float(fit.values[2])
     if math.cos(angle - math.atan2(along[1], along[0])) < 0:
         angle = math.remainder(angle + math.pi, 2 * math.pi)
     across = np.array([-math.sin(angle), math.cos(angle)])
     own = 2 * NEIGHBOURS * math.sqrt(float(across @ fit.covariance[:2, :2] @ across))
+    own *= float(seen.widened[0])
     doubt = _root(own, SYSTEMATIC_PX * pixel, plane.place)
-    own = 2 * NEIGHBOURS * math.sqrt(float(fit.covariance[2, 2]))
+    own = 2 * NEIGHBOURS * math.sqrt(float(fit.covariance[2, 2])) * float(seen.widened[1])
     turn = math.hypot(own, (SYSTEMATIC_PX * pixel + plane.place) / max(extent, pixel))
-    return Line(fit.values[:2], angle, doubt, turn, points[fit.used], 0.5 * extent, rim)
+    return Line(fit.values[:2], angle, doubt, turn, seen.points[fit.used], 0.5 * extent, rim)
+
+
+def _onto(fit: Fit, at: np.ndarray, normal: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+    """Places on a fitted line beside `at`, and its direction to the ground there."""
+    across = np.array([-math.sin(fit.values[2]), math.cos(fit.values[2])])
+    across *= 1.0 if across @ normal[0] >= 0 else -1.0
+    return at + ((fit.values[:2] - at) @ across)[:, None] * across, np.tile(across, (len(at), 1))
 
 
 def find_outline(

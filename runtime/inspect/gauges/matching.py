@@ -1,0 +1,332 @@
+"""A whole edge fitted at once: one form across it, levels that change smoothly along it.
+
+Profiles that are fitted one by one give away half of what they know of their place, because each
+finds its own levels and its own blur. Along one edge these are shared, so each profile is left with
+its place alone: the bound of Cramér and Rao for known levels.
+"""
+
+import math
+from typing import Callable, List, NamedTuple, Optional, Tuple
+
+import numpy as np
+
+from .edges import sample_rows
+
+STEP = 0.5  # pixels from sample to sample
+WIDEST = 6.0  # pixels to both sides of the edge that are looked at anyway
+FURTHEST = 12.0  # and where nothing else comes: the levels there tell the edge's place better
+SHARPEST, SOFTEST = 0.35, 4.0  # standard deviations of blur, pixels
+TURNS = 10  # Gauss-Newton steps at most
+STILL = 1e-3  # pixels of change that end them
+TILT = 0.003  # share a pixel by which light may change over a picture
+LEAP = 0.7  # pixels that one step moves at most
+
+# Values `(n, k)` of the form, 0 on the ground's far side to 1, and its slope, at places `(n, k)`.
+Form = Callable[[np.ndarray], Tuple[np.ndarray, np.ndarray]]
+
+
+class Matched(NamedTuple):
+    """Where a form was found on each profile.
+
+    Attributes:
+        shift: `(n,)` pixels along the profile; NaN where it does not show.
+        noise: `(n,)` standard deviation of the shift by what the form leaves, pixels.
+        sense: 1 where it grows lighter along the normal, else -1.
+        blur: Pixels, of a blurred step; NaN for a taught form.
+        widened: `(p,)` by how much more the smooth functions of the shift may be off because levels
+            and blur had to be found too.
+    """
+
+    shift: np.ndarray
+    noise: np.ndarray
+    sense: int
+    blur: float
+    widened: np.ndarray
+
+
+def step_form(blur: float) -> Form:
+    """A step that the lens has blurred by a standard deviation of `blur` pixels."""
+    from scipy.special import ndtr
+
+    def form(places: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+        z = places / blur
+        return ndtr(z), np.exp(-0.5 * z * z) / (blur * math.sqrt(2 * math.pi))
+
+    return form
+
+
+def smooth_basis(along: np.ndarray, closed: bool, order: int) -> np.ndarray:
+    """Slow functions `(n, m)` of where on an edge one is.
+
+    Args:
+        along: `(n,)` radians around a closed edge, else from -1 to 1.
+        closed: Whether it comes back to where it began.
+        order: Waves around it, or degree of the polynomial.
+    """
+    if not closed:
+        return np.stack([np.polynomial.legendre.Legendre.basis(k)(along)
+                         for k in range(order + 1)], axis=1)  # fmt: skip
+    waves = [np.ones_like(along)]
+    for k in range(1, order + 1):
+        waves += [np.cos(k * along), np.sin(k * along)]
+    return np.stack(waves, axis=1)
+
+
+class _Common(NamedTuple):
+    """What all profiles across an edge share."""
+
+    low: np.ndarray  # (n,) level before the edge
+    rise: np.ndarray  # (n,)
+    tilt: np.ndarray  # (2,) shares a pixel by which light grows along x and y
+    middle: np.ndarray  # (n,) smooth shift
+    blur: float
+    widened: np.ndarray  # (p,)
+    step: float  # pixels by which the last turn moved it
+
+
+def match_step(
+    image: np.ndarray,
+    at: np.ndarray,
+    normal: np.ndarray,
+    start: np.ndarray,
+    levels: np.ndarray,
+    shape: np.ndarray,
+    blur: Optional[float] = None,
+) -> Matched:
+    """One blurred step on all profiles across an edge.
+
+    Args:
+        image: `(h, w)` float32.
+        at: `(n, 2)` pixels of the edge, to within about a pixel.
+        normal: `(n, 2)` unit vectors across it.
+        start: `(n,)` pixels from there to where each profile is steepest; NaN where unknown.
+        levels: `(n, m)` functions by which levels may change along the edge.
+        shape: `(n, p)` functions by which the edge may leave `at`.
+        blur: Pixels where it is known already.
+    """
+    places = np.arange(-FURTHEST, FURTHEST + 0.01, STEP)
+    rows = sample_rows(image, at, normal, places)
+    known = np.isfinite(start)
+    weight = known.astype(float)
+    middle = _smooth(np.where(known, start, 0.0), shape, weight)
+    weight *= np.abs(np.where(known, start, 0.0) - middle) < 3
+    form, own_blur = step_form, blur is None
+    width = 1.4 if blur is None else blur
+    half = WIDEST
+    window, wider = np.abs(places) <= half, False
+    for turn in range(TURNS):
+        common = _together(
+            rows, places, window, normal, middle, weight, levels, shape, width, own_blur, wider
+        )
+        middle, width = common.middle, common.blur
+        weight = _row_weights(rows, places, window, normal, common, form(width))
+        if not wider:
+            half = float(np.clip(2.5 * width + 1.5, 3.5, WIDEST))
+            window = np.abs(places) <= half + 0.01
+        if turn == 3:
+            rest = _rest(rows, places, normal, common, form(width))
+            window = _extended(rest, common.rise, weight, places, half)
+            wider = bool(window.sum() * STEP > 2 * half + 4)
+        elif turn > 3 and common.step < STILL:
+            break
+    return _each(rows, places, window, normal, common, weight, form(width))
+
+
+def _rest(
+    rows: np.ndarray, places: np.ndarray, normal: np.ndarray, common: _Common, form: Form
+) -> np.ndarray:
+    """What the common form leaves of the profiles, `(n, k)`."""
+    away = places - common.middle[:, None]
+    share, _ = form(away)
+    level = common.low[:, None] + common.rise[:, None] * share
+    return rows - level * (1 + (normal @ common.tilt)[:, None] * away)
+
+
+def _row_weights(
+    rows: np.ndarray,
+    places: np.ndarray,
+    window: np.ndarray,
+    normal: np.ndarray,
+    common: _Common,
+    form: Form,
+) -> np.ndarray:
+    """`(n,)` from 1 for a profile like the others down to 0."""
+    rest = _rest(rows, places, normal, common, form)[:, window]
+    share, slope = form(places[window] - common.middle[:, None])
+    # An edge that runs elsewhere on one profile is no reason to leave it out: its shift is taken
+    # away first.
+    across = common.rise[:, None] * slope
+    strength = np.maximum((across**2).sum(axis=1), 1e-9)
+    rest = rest - across * ((across * rest).sum(axis=1) / strength)[:, None]
+    size = np.sqrt((rest**2).mean(axis=1))
+    usual = float(np.median(size))
+    odd = np.clip(1 - (np.maximum(size - usual, 0) / (4 * usual + 1e-9)) ** 2, 0, None) ** 2
+    # What a profile alone would say of its rise: far from its neighbours' it shows another thing.
+    share = share - share.mean(axis=1, keepdims=True)
+    own = (rest * share).sum(axis=1) / np.maximum((share**2).sum(axis=1), 1e-9)
+    gain = 1 + own / np.where(np.abs(common.rise) < 1e-6, 1e-6, common.rise)
+    alone = np.abs(common.rise * gain)
+    return np.where((gain > 0.3) & (gain < 3) & (alone > 3 * usual + 4), odd, 0.0)
+
+
+def _together(
+    rows: np.ndarray,
+    places: np.ndarray,
+    window: np.ndarray,
+    normal: np.ndarray,
+    middle: np.ndarray,
+    weight: np.ndarray,
+    levels: np.ndarray,
+    shape: np.ndarray,
+    width: float,
+    own_blur: bool,
+    wider: bool,
+) -> _Common:
+    """One step of Gauss and Newton for levels, shift and blur of all profiles at once."""
+    away = places[window] - middle[:, None]
+    share, slope = step_form(width)(away)
+    rows = rows[:, window]
+    root = np.sqrt(weight)[:, None]
+    low, rise = _levels(rows, share, levels * root, root)
+    rest = rows - low[:, None] - rise[:, None] * share
+    ones, count = np.ones_like(rows), levels.shape[1]
+    # Columns are products of a factor along and one across the edge: no big matrix is needed.
+    forms = [ones, share, slope]
+    along = [levels, levels, -rise[:, None] * shape]
+    if own_blur:
+        forms.append(slope * away / -width)
+        along.append(rise[:, None])
+    if wider:  # light that changes over the picture tilts both sides alike
+        forms.append(away * (low[:, None] + rise[:, None] * share))
+        along.append(normal)
+    matrix, right = _normal(forms, [a * root for a in along], rest * root)
+    if wider:  # noise must not be taken for it
+        size = float(np.median((rest**2).mean(axis=1))) / STEP
+        matrix[[-1, -2], [-1, -2]] += size / TILT**2
+    found = np.linalg.solve(matrix, right)
+    first = 2 * count
+    block = slice(first, first + shape.shape[1])
+    change = shape @ found[block]
+    change = np.clip(change, -LEAP, LEAP)
+    if own_blur:
+        grown = float(np.clip(found[block.stop], -0.3 * width, 0.5 * width))
+        width = float(np.clip(width + grown, SHARPEST, SOFTEST))
+    tilt = found[-2:] if wider else np.zeros(2)
+    alone = np.linalg.inv(matrix[block, block]).diagonal()
+    widened = np.sqrt(np.linalg.inv(matrix).diagonal()[block] / np.maximum(alone, 1e-30))
+    return _Common(
+        low + levels @ found[:count], rise + levels @ found[count:first], tilt, middle + change,
+        width, widened, float(np.abs(change).max(initial=0.0)),
+    )  # fmt: skip
+
+
+def _normal(
+    forms: List[np.ndarray], along: List[np.ndarray], rest: np.ndarray
+) -> Tuple[np.ndarray, np.ndarray]:
+    """Normal equations of columns `along[i][:, a] * forms[i]`."""
+    blocks: List[List[np.ndarray]] = [[np.zeros(0)] * len(forms) for _ in forms]
+    for i, (f, a) in enumerate(zip(forms, along)):
+        for j in range(i, len(forms)):
+            block = a.T @ (np.einsum("nk,nk->n", f, forms[j])[:, None] * along[j])
+            blocks[i][j], blocks[j][i] = block, block.T
+    right = [a.T @ np.einsum("nk,nk->n", f, rest) for f, a in zip(forms, along)]
+    normal = np.block(blocks)
+    normal += np.diag(1e-9 * np.diag(normal) + 1e-9)
+    return normal, np.concatenate(right)
+
+
+def _levels(
+    rows: np.ndarray, share: np.ndarray, along: np.ndarray, root: np.ndarray
+) -> Tuple[np.ndarray, np.ndarray]:
+    """Smooth levels `(n,)` before and rise across the edge where its place is known."""
+    normal, right = _normal([np.ones_like(rows), share], [along, along], rows * root)
+    found = np.linalg.solve(normal, right)
+    count = along.shape[1]
+    whole = along / np.maximum(root, 1e-9)
+    return whole @ found[:count], whole @ found[count:]
+
+
+def _smooth(values: np.ndarray, basis: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """The smooth curve through values."""
+    weighted = basis * weight[:, None]
+    normal = weighted.T @ basis + 1e-6 * np.eye(basis.shape[1])
+    return basis @ np.linalg.solve(normal, weighted.T @ values)
+
+
+def _each(
+    rows: np.ndarray,
+    places: np.ndarray,
+    window: np.ndarray,
+    normal: np.ndarray,
+    common: _Common,
+    weight: np.ndarray,
+    form: Form,
+) -> Matched:
+    """The place of each profile alone, given what all share."""
+    shift, noise = common.middle, np.zeros(len(rows))
+    for _ in range(3):
+        rest = _rest(rows, places, normal, common._replace(middle=shift), form)[:, window]
+        share, slope = form(places[window] - shift[:, None])
+        change, noise = _own(rest, share, -common.rise[:, None] * slope, weight)
+        shift = shift + np.clip(change, -LEAP, LEAP)
+    gone = (weight < 0.05) | (np.abs(shift - common.middle) > 3.5)
+    sense = 1 if float(np.median(common.rise)) > 0 else -1
+    return Matched(np.where(gone, np.nan, shift), noise, sense, common.blur, common.widened)
+
+
+def _own(
+    rest: np.ndarray, share: np.ndarray, by_shift: np.ndarray, weight: np.ndarray
+) -> Tuple[np.ndarray, np.ndarray]:
+    """By how much each profile is shifted, and the standard deviation of that.
+
+    A profile may leave the common levels as much as profiles here do, beyond what noise makes them
+    seem to: texture of the ground must not be taken for a shifted edge.
+    """
+    jacobian = np.stack((np.ones_like(share), share, by_shift), axis=2)
+    normal = np.einsum("nki,nkj->nij", jacobian, jacobian)
+    right = np.einsum("nki,nk->ni", jacobian, rest)
+    eye = np.eye(3) * (1e-6 * np.trace(normal, axis1=1, axis2=2) + 1e-6)[:, None, None]
+    free = np.linalg.inv(normal + eye)
+    alone = np.einsum("nij,nj->ni", free, right)
+    left = rest - np.einsum("nki,ni->nk", jacobian, alone)
+    used = weight > 0.05
+    used = used if used.any() else np.ones(len(rest), bool)
+    # Samples half a pixel apart share pixels: they weigh half.
+    size = float(np.median((left[used] ** 2).mean(axis=1))) * share.shape[1]
+    size = size / max(share.shape[1] - 6, 1) / STEP
+    prior = np.zeros(3)
+    for k in (0, 1):
+        own = alone[used, k]
+        seen = (1.4826 * float(np.median(np.abs(own - np.median(own))))) ** 2
+        varies = max(seen - size * float(np.median(free[used, k, k])), 0.0)
+        prior[k] = size / max(varies, 1e-4)
+    held = np.linalg.inv(normal + np.diag(prior) + eye)
+    change = np.einsum("nij,nj->ni", held, right)
+    return change[:, 2], np.sqrt(np.maximum(held[:, 2, 2], 1e-12) * size)
+
+
+def _extended(
+    rest: np.ndarray, rise: np.ndarray, weight: np.ndarray, places: np.ndarray, half: float
+) -> np.ndarray:
+    """Which places `(k,)` can be used: outward on both sides until something else comes."""
+    used = weight > 0.05
+    window = np.abs(places) <= half + 0.01
+    if used.sum() < 8:
+        return window
+    own, high = rest[used], float(np.median(np.abs(rise[used])))
+    noise = float(np.sqrt((own[:, window] ** 2).mean()))
+    least = 3 * noise / math.sqrt(0.5 * len(own)) + 0.012 * high
+    spread = np.sqrt((own**2).mean(axis=0))
+    alike = (np.abs(own.mean(axis=0)) < least) & (spread < 1.3 * noise + 0.01 * high)
+    for side in (-1, 1):
+        outward = np.flatnonzero(side * places > half)[::side]
+        for k in outward:
+            if not alike[k]:
+                break
+            window[k] = True
+    # What comes next begins a little before it is seen.
+    for side in (-1, 1):
+        mine = np.flatnonzero(window & (side * places > half))
+        if len(mine) and abs(places[mine]).max() < FURTHEST:
+            window[mine[np.abs(places[mine]) > np.abs(places[mine]).max() - 1.5]] = False
+    return window

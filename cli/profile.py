@@ -42,7 +42,7 @@ def _listed(text: Optional[str]) -> List[str]:
 )
 @click.option("--estimate", "only", is_flag=True, help="Estimate for --devices; measure nothing.")
 @click.option("--batch", type=int, default=1, show_default=True, help="With --estimate.")
-@click.option("--mode", metavar="15W", help="Power mode, with --estimate [default: the fastest].")
+@click.option("--mode", metavar="7W,15W", help="Power modes of --devices [default: the fastest].")
 @click.option("--dla", is_flag=True, help="On a deep-learning accelerator, with --estimate.")
 @click.option(
     "--compare", nargs=2, metavar="A.json B.json", help="Compare two profiles; exit 1 if slower."
@@ -95,7 +95,10 @@ def command(
         raise UsageError("there is no model to profile", remedy="edgelane profile m.onnx --data …")
     if only:
         return _estimated(models, _listed(devices), _listed(precisions), _listed(sizes), batch,
-                          mode, dla, as_json)  # fmt: skip
+                          _listed(mode), dla, as_json)  # fmt: skip
+    for option, given in (("--batch", batch != 1), ("--dla", dla)):
+        if given:
+            raise UsageError(f"{option} goes with --estimate", remedy=f"leave {option} out")
     from ..runtime.registry import resolve_model
 
     paths = [resolve_model(model) for model in models]
@@ -116,6 +119,7 @@ def command(
             sizes=_listed(sizes),
             precisions=_listed(precisions),
             devices=_listed(devices),
+            modes=_listed(mode),
             backends=_listed(backends),
             images=images,
             calibration=calibration,
@@ -178,12 +182,12 @@ class _Shown:
 
 def _table(rows: List[Dict[str, Any]]):
     """The rows as lines of text; `*` marks those that nothing beats in both."""
-    from ..benchmarks.profile.rows import title
+    from ..benchmarks.profile.rows import place_of, title
 
     width = max((len(title(row)) for row in rows), default=0)
-    place = max((len(str(row["device"])) for row in rows), default=0)
+    place = max((len(place_of(row)) for row in rows), default=0)
     for row in rows:
-        head = f"{'*' if row.get('front') else ' '} {title(row):{width}}  {row['device']:{place}}"
+        head = f"{'*' if row.get('front') else ' '} {title(row):{width}}  {place_of(row):{place}}"
         if row.get("error"):
             yield f"{head}  failed: {row['error']}"
             continue
@@ -247,13 +251,14 @@ def _estimated(
     precisions: List[str],
     sizes: List[str],
     batch: int,
-    mode: Optional[str],
+    modes: List[str],
     dla: bool,
     as_json: bool,
 ) -> int:
     """Estimates for every model, size, device and precision."""
     from ..benchmarks.estimator import STATED, estimate
     from ..benchmarks.networks import NETWORKS
+    from ..benchmarks.profile.rows import place_of
     from ..benchmarks.profile.variants import parse_sizes
     from ..runtime.registry import resolve_model
 
@@ -265,7 +270,7 @@ def _estimated(
         precisions or ["fp16"],
         batch=batch,
         sizes=parse_sizes(sizes) or [None],
-        mode=mode,
+        mode=modes,
         dla=dla,
     )
     if as_json:
@@ -274,13 +279,13 @@ def _estimated(
     told: Dict[str, List[str]] = {}
     for row in rows:
         size = " {}x{}".format(*row["size"]) if row["size"] else ""
-        where = f"{row['model']}{size}  {row['device']}  {row['precision']}"
+        where = f"{row['model']}{size}  {place_of(row)}  {row['precision']}"
         click.echo(
             f"{where}  ~{row['ms']:.4g} ms ({row['low_ms']:.4g} to {row['high_ms']:.4g} in "
             f"{row['confidence']:.0%} of cases)"
         )
         for note in row["notes"] + row["advice"]:
-            told.setdefault(note, []).append(f"{row['device']} {row['precision']}")
+            told.setdefault(note, []).append(f"{place_of(row)} {row['precision']}")
     for note, names in told.items():
         click.echo(f"note    {note}: {', '.join(dict.fromkeys(names))}")
     click.echo(STATED)

@@ -13,7 +13,7 @@ from ..networks import build_network
 from . import dla as accelerator
 from .advice import advice, dominating
 from .fit import load
-from .hardware import Gpu, gpu_of
+from .hardware import Gpu, gpu_of, in_modes
 from .latency import KINDS, columns, parts, runs_of, seconds, share_by_kind
 from .layers import Layer, gigaflops, in_precision, layers_of
 from .published import TIMINGS
@@ -51,7 +51,7 @@ def estimate(
     precisions: Sequence[str] = ("fp16",),
     batch: int = 1,
     sizes: Sequence[Size] = (None,),
-    mode: Optional[str] = None,
+    mode: Union[str, Sequence[str], None] = None,
     dla: bool = False,
     timing: str = "bare",
 ) -> List[Dict[str, Any]]:
@@ -66,14 +66,16 @@ def estimate(
             float in INT8; in the others it is taken without them.
         batch: Pictures a run.
         sizes: `(width, height)` of the picture; None for the model's own.
-        mode: Power mode; the fastest unless given.
+        mode: Power mode, or several, of which each device takes those that it has; the fastest
+            unless given.
         dla: On a deep-learning accelerator, with the GPU for what it cannot run.
         timing: What is counted: `bare`, `framework loop`, `end to end` or `mlperf`.
 
     Returns:
         Rows of `model`, `device`, `precision`, `batch`, `size`, `ms` of one run, `low_ms` and
-        `high_ms` that hold it with `confidence`, `runs_as`, `gflops` of one run, `launches`,
-        `share` of the time by kind of launch, `dominating` launches, `notes` and `advice`.
+        `high_ms` that hold it with `confidence`, `runs_as`, `mode`, `gflops` of one run,
+        `launches`, `share` of the time by kind of launch, `dominating` launches, `notes` and
+        `advice`.
 
     Raises:
         UsageError: A device, precision, power mode or network is unknown.
@@ -82,7 +84,7 @@ def estimate(
     """
     wanted = [find_device(name) for name in devices]
     _check(wanted, precisions, batch, timing)
-    gpus = [gpu_of(device, mode) for device in wanted]
+    pairs = in_modes(wanted, [mode] if isinstance(mode, str) else list(mode or ()))
     for device in wanted if dla else ():
         for precision in precisions:
             accelerator.check(device, precision)
@@ -91,9 +93,8 @@ def estimate(
     for model in models if several else [models]:
         for size in sizes:
             read = _read(model, size)
-            for device, gpu in zip(wanted, gpus):
-                # The fastest mode by its name is no slower one.
-                slower = mode if gpu != gpu_of(device) else None
+            for device, slower in pairs:
+                gpu = gpu_of(device, slower)
                 for precision in precisions:
                     rows.append(_row(read, device, gpu, precision, batch, slower, dla, timing))
     return rows

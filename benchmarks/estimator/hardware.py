@@ -6,7 +6,7 @@ Jetson Linux ships for each module, and its Developer Guide for those before Ori
 """
 
 from dataclasses import dataclass
-from typing import Dict, NamedTuple, Optional
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from ...core import UsageError, did_you_mean
 from ...core.devices import Device
@@ -142,8 +142,9 @@ def gpu_of(device: Device, mode: Optional[str] = None) -> Gpu:
     tflops = device.fp16_tflops or THOR_TFLOPS
     each = PER_CLOCK[capability]
     found = Mode(tflops * 1e3 / each / count, dla=_DLA_GHZ.get(device.name, 0.0))
-    if mode is not None:
-        found = _mode(device, mode, found)
+    slower = None if mode is None else mode_of(device, mode)
+    if slower is not None:
+        found = MODES[device.name][slower]
     sms = found.multiprocessors or count
     return Gpu(
         generation=GENERATIONS.get(capability, max(GENERATIONS.values())),
@@ -156,18 +157,66 @@ def gpu_of(device: Device, mode: Optional[str] = None) -> Gpu:
     )
 
 
-def _mode(device: Device, name: str, fastest: Mode) -> Mode:
+def mode_of(device: Device, name: str) -> Optional[str]:
+    """The name of a slower power mode in `MODES`; None for the fastest.
+
+    Args:
+        device: A Jetson.
+        name: As a user says it: `15W`, `15`, `MODE_15W`, `MAXN`.
+
+    Raises:
+        UsageError: The clocks in such a mode are not known.
+    """
     key = name.strip().upper().replace(" ", "_").replace("MODE_", "")
     key = key + "W" if key.isdigit() else key
     slower = MODES.get(device.name, {})
     if key in ("MAXN", "MAXN_SUPER", "MAX"):
-        return fastest
+        return None
     if key == "10W" and device.name.startswith("nano"):
-        return fastest  # the other name of its MAXN
+        return None  # the other name of its MAXN
     if key in slower:
-        return slower[key]
+        return key
     known = ["MAXN", *slower]
     raise UsageError(
         f"the clocks of {device.title} in a power mode {name!r} are not known",
         remedy=did_you_mean(key, known),
     )
+
+
+def in_modes(
+    devices: Sequence[Device], modes: Sequence[str] = ()
+) -> List[Tuple[Device, Optional[str]]]:
+    """Each device in each of the modes that it has, device by device.
+
+    Args:
+        devices: Jetsons.
+        modes: Names of power modes, see `mode_of`; none for the fastest of each.
+
+    Returns:
+        Device, and the name of its mode in `MODES` or None for the fastest; no pair twice.
+
+    Raises:
+        UsageError: One is no Jetson, has none of the modes, or none of them has a mode.
+    """
+    found: List[Tuple[Device, Optional[str]]] = []
+    lacking: Dict[str, List[UsageError]] = {mode: [] for mode in modes}
+    for device in devices:
+        gpu_of(device)  # tells what is no Jetson
+        if not modes:
+            found.append((device, None))
+        had = 0
+        for mode in modes:
+            try:
+                pair = (device, mode_of(device, mode))
+            except UsageError as error:
+                lacking[mode].append(error)
+                continue
+            had += 1
+            if pair not in found:
+                found.append(pair)
+        if modes and not had:
+            raise lacking[modes[-1]][-1]
+    for errors in lacking.values():
+        if len(errors) == len(devices) > 0:
+            raise errors[0]
+    return found

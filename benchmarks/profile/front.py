@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Sequence
 
-from ...core import UsageError
-from ...core.devices import DEVICES
-from .rows import title
+from ...core import DEVICES, UsageError
+from .rows import place_of, title
 
 Row = Dict[str, Any]
 
@@ -56,8 +55,9 @@ class Budget:
 
 
 def mark_front(rows: Sequence[Row]) -> None:
-    """Note in each row with `front` whether nothing on its device is both faster and more right,
-    and with `energy_front` likewise for energy; None where that cannot be told."""
+    """Note in each row with `front` whether nothing on its device, in its power mode, is both
+    faster and more right, and with `energy_front` likewise for energy; None where that cannot be
+    told."""
     for row in rows:
         row["front"] = row["energy_front"] = None
     for group in by_device(rows).values():
@@ -86,19 +86,20 @@ def _comparable(one: Row, two: Row) -> bool:
 
 
 def by_device(rows: Sequence[Row]) -> Dict[str, List[Row]]:
-    """Rows that have times, by device, in the order in which devices appear."""
+    """Rows that have times, by device and power mode (see `rows.place_of`), in the order in which
+    they appear."""
     found: Dict[str, List[Row]] = {}
     for row in rows:
         if row.get("ms") and not row.get("error"):
-            found.setdefault(str(row["device"]), []).append(row)
+            found.setdefault(place_of(row), []).append(row)
     return found
 
 
 def answers(rows: Sequence[Row], budget: Budget) -> List[Dict[str, Any]]:
-    """The option to take on each device, in words.
+    """The option to take on each device in each of its modes, in words.
 
     Returns:
-        For each device `device`, `text`, and `row`, the one that was picked, or None where none
+        For each of them `device`, `text`, and `row`, the one that was picked, or None where none
         fits.
     """
     found = []
@@ -114,7 +115,8 @@ def answers(rows: Sequence[Row], budget: Budget) -> List[Dict[str, Any]]:
 def _answer(device: str, rows: List[Row], budget: Budget) -> Dict[str, Any]:
     metrics = {r.get("metric") for r in rows if r.get("accuracy") is not None}
     judged = [r for r in rows if r.get("accuracy") is not None]
-    where = _place(device)
+    where = place_of(rows[0], titled=True)
+    where = f"a {where}" if rows[0]["device"] in DEVICES else where
     if len(metrics) > 1:
         text = f"On {where}: models of different tasks ({', '.join(sorted(map(str, metrics)))}) "
         return {"device": device, "text": text + "are not set against each other.", "row": None}
@@ -138,10 +140,6 @@ def _answer(device: str, rows: List[Row], budget: Budget) -> Dict[str, Any]:
     if chosen["kind"] == "estimate":
         text += " Estimated, not measured."
     return {"device": device, "text": text, "row": chosen}
-
-
-def _place(device: str) -> str:
-    return f"a {DEVICES[device].title}" if device in DEVICES else device
 
 
 def _fits(row: Row, budget: Budget, best: Optional[Row]) -> bool:

@@ -11,7 +11,7 @@ from ...runtime.files import write_whole
 from .rows import STAGES
 
 COLUMNS = (
-    "kind", "model", "size", "precision", "backend", "device", "ms", "low_ms", "high_ms",
+    "kind", "model", "size", "precision", "backend", "device", "mode", "ms", "low_ms", "high_ms",
     "infer_ms", "fps", "metric", "accuracy", "agreement", "drop", "peak_mb", "file_mb", "watts",
     "energy_mj", "temperature_c", "load_ms", "rounds", "frames", "front", "energy_front",
 )  # fmt: skip

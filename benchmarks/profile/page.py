@@ -5,9 +5,8 @@ import pkgutil
 from typing import Any, Dict, List, Optional, Sequence
 
 from ...core import StorageError
-from ...core.devices import DEVICES
 from .front import by_device
-from .rows import STAGES, title
+from .rows import STAGES, place_of, title
 
 OWN_CSS = """
 td.name { text-align: left; padding-left: 0; }
@@ -101,7 +100,7 @@ TEMPLATE = """<!DOCTYPE html>
 </tbody></table></div><p class="fine">{{ c.words }}</p></div></section>
 {% endfor %}
 {% if failed or noted %}<section><h2>What to know</h2><div class="block"><table class="stack"><tbody>
-{% for r in failed %}<tr><th scope="row">{{ r.title }}</th><td class="text">{{ r.device }}: {{ r.error }}</td></tr>{% endfor %}
+{% for r in failed %}<tr><th scope="row">{{ r.title }}</th><td class="text">{{ r.place }}: {{ r.error }}</td></tr>{% endfor %}
 {% for name, text in noted %}<tr><th scope="row">{{ text }}</th><td class="text">{{ name }}</td></tr>{% endfor %}
 </tbody></table></div></section>{% endif %}
 <section><h2>How it was measured</h2><div class="block"><dl class="facts">
@@ -158,7 +157,7 @@ def render(
         notes=notes,
         about=about,
         picture=picture and "data:image/png;base64," + base64.b64encode(picture).decode(),
-        devices=[_device(name, group) for name, group in groups.items()],
+        devices=[_device(group) for group in groups.values()],
         failed=[row for row in shown if row["error"]],
         noted=[
             ("all" if len(names) > 2 and len(names) == len(everyone) else ", ".join(names), text)
@@ -173,13 +172,13 @@ def render(
 _FIELDS = (
     "kind", "backend", "accuracy", "metric", "agreement", "drop", "ms", "low_ms", "high_ms",
     "infer_ms", "fps", "watts", "energy_mj", "temperature_c", "peak_mb", "file_mb", "stages",
-    "front", "error", "device", "machine", "fitted_on", "confusion", "scores",
+    "front", "error", "device", "mode", "machine", "fitted_on", "confusion", "scores",
 )  # fmt: skip
 
 
 def _shown(row: Dict[str, Any]) -> Dict[str, Any]:
     shown = {name: row.get(name) for name in _FIELDS}
-    shown["title"] = title(row)
+    shown["title"], shown["place"] = title(row), place_of(row)
     shown["notes"] = row.get("notes") or []
     stages = row.get("stages") or {}
     parts = {n: v.get("of_median", v["p50"]) for n, v in stages.items() if n != "end_to_end"}
@@ -218,7 +217,7 @@ def _confusions(rows: List[Dict[str, Any]]) -> List[Dict[str, Any]]:
     return found
 
 
-def _device(name: str, rows: List[Dict[str, Any]]) -> Dict[str, Any]:
+def _device(rows: List[Dict[str, Any]]) -> Dict[str, Any]:
     kinds = {r["kind"] for r in rows}
     measured = [r for r in rows if r["kind"] == "measured"]
     metrics = sorted({str(r["metric"]) for r in rows if r["metric"]})
@@ -238,8 +237,9 @@ def _device(name: str, rows: List[Dict[str, Any]]) -> Dict[str, Any]:
         )
     if any(r["front"] is False for r in rows):
         words.append("Grey: something else is both faster and more right.")
+    name = place_of(rows[0], titled=True)
     return {
-        "title": DEVICES[name].title if name in DEVICES else name[:1].upper() + name[1:],
+        "title": name[:1].upper() + name[1:],
         "rows": sorted(rows, key=lambda r: (r["kind"] != "measured", r["ms"])),
         "judged": bool(metrics),
         "metric": " / ".join(metrics) + ", points",

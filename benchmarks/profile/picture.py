@@ -3,10 +3,9 @@
 import io
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from ...core import MissingDependency
-from ...core.devices import DEVICES
+from ...core import DEVICES, MissingDependency
 from .front import by_device
-from .rows import title
+from .rows import place_of, title
 
 COLOURS = ("#0064a8", "#b84a00", "#007a5a", "#6a3d9a", "#a1006b", "#5c5c00")
 GREY = "#aab2bb"
@@ -39,14 +38,14 @@ def draw(rows: Sequence[Row]) -> Optional[bytes]:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    panels: List[Tuple[str, str, List[Row]]] = []
-    for device, group in by_device(rows).items():
+    panels: List[Tuple[str, List[Row]]] = []
+    for group in by_device(rows).values():
         judged = [r for r in group if r.get("accuracy") is not None]
         if not judged:
             continue
-        panels.append((device, "ms", judged))
+        panels.append(("ms", judged))
         if any(r.get("energy_mj") for r in judged):
-            panels.append((device, "energy_mj", [r for r in judged if r.get("energy_mj")]))
+            panels.append(("energy_mj", [r for r in judged if r.get("energy_mj")]))
     if not panels:
         return None
     across = min(len(panels), 2)
@@ -56,10 +55,10 @@ def draw(rows: Sequence[Row]) -> Optional[bytes]:
         constrained_layout=True,
     )  # fmt: skip
     try:
-        models = list(dict.fromkeys(str(r["model"]) for _, _, group in panels for r in group))
+        models = list(dict.fromkeys(str(r["model"]) for _, group in panels for r in group))
         colours = {m: COLOURS[i % len(COLOURS)] for i, m in enumerate(models)}
-        for axis, (device, cost, group) in zip(axes.flat, panels):
-            _panel(axis, device, cost, group, colours)
+        for axis, (cost, group) in zip(axes.flat, panels):
+            _panel(axis, cost, group, colours)
         for axis in list(axes.flat)[len(panels) :]:
             axis.set_visible(False)
         out = io.BytesIO()
@@ -69,7 +68,7 @@ def draw(rows: Sequence[Row]) -> Optional[bytes]:
         pyplot.close(figure)
 
 
-def _panel(axis: Any, device: str, cost: str, rows: List[Row], colours: Dict[str, str]) -> None:
+def _panel(axis: Any, cost: str, rows: List[Row], colours: Dict[str, str]) -> None:
     name = "front" if cost == "ms" else "energy_front"
     estimated = any(r["kind"] == "estimate" for r in rows)
     measured = any(r["kind"] == "measured" for r in rows)
@@ -96,7 +95,9 @@ def _panel(axis: Any, device: str, cost: str, rows: List[Row], colours: Dict[str
         if len(front) > 1:
             axis.step([at(r) for r in front], [100 * r["accuracy"] for r in front],
                       where="post", color=SOFT, lw=1, ls=style, alpha=0.6, zorder=0)  # fmt: skip
-    where = DEVICES[device].title if device in DEVICES else str(rows[0].get("machine") or device)
+    known = rows[0]["device"] in DEVICES
+    where = place_of(rows[0], titled=True)
+    where = where if known else str(rows[0].get("machine") or where)
     how = "measured and estimated" if mixed else ("estimated" if estimated else "measured")
     axis.set_title(f"{where}: {how}", loc="left", fontsize=11, color=INK, fontweight="bold")
     words = "inference" if estimated else "capture to event"

@@ -8,7 +8,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ...core import EdgelaneError
+from ...core import DEVICES, EdgelaneError, find_device
 from .journal import Journal, Line
 from .measuring import Row
 from .stats import ALIKE, compare_rounds, median_of_rounds
@@ -209,16 +209,38 @@ def title(row: Dict[str, Any]) -> str:
     return " ".join(parts)
 
 
+def place_of(row: Dict[str, Any], titled: bool = False) -> str:
+    """Where a row was measured or estimated: the device, and its power mode where it is a slower
+    one, e.g. `orin-nano in 7W`.
+
+    Args:
+        row: As `profile` gives it.
+        titled: The device as its maker calls it.
+    """
+    device = str(row["device"])
+    place = DEVICES[device].title if titled and device in DEVICES else device
+    return f"{place} in {row['mode']}" if row.get("mode") not in (None, "MAXN") else place
+
+
 def estimated_rows(
     measured: Sequence[Dict[str, Any]],
     devices: Sequence[str],
     batch: int = 1,
+    modes: Sequence[str] = (),
 ) -> List[Dict[str, Any]]:
-    """What each measured or made model would take on other devices.
+    """What each measured or made model would take on other devices, in each of their modes.
 
-    Accuracy is that of the model measured here: precisions of two backends differ little. A
-    device that cannot be estimated has a row with `error`.
+    Accuracy is that of the model measured here: precisions of two backends differ little. What
+    cannot be estimated has a row with `error`.
+
+    Raises:
+        UsageError: A device or power mode is unknown.
     """
+    if not devices:
+        return []
+    from ..estimator.hardware import in_modes
+
+    pairs = in_modes([find_device(name) for name in devices], modes)
     found: List[Dict[str, Any]] = []
     seen = set()
     floating = {_of(r): r["path"] for r in measured if r.get("precision") == "fp32"}
@@ -226,8 +248,8 @@ def estimated_rows(
         precision = row.get("precision")
         # Casts and Q/DQ would be counted as work: the float graph is what engines are made of.
         path = str(floating.get(_of(row)) or (row["path"] if row["made"] else ""))
-        for device in devices:
-            mark = (*_of(row), precision, device)
+        for device, mode in pairs:
+            mark = (*_of(row), precision, device.name, mode)
             if mark in seen or precision is None or not path.endswith(".onnx"):
                 continue
             seen.add(mark)
@@ -236,7 +258,8 @@ def estimated_rows(
                 "model": row["model"],
                 "size": row.get("size"),
                 "precision": precision,
-                "device": device,
+                "device": device.name,
+                "mode": mode or "MAXN",
                 "error": None,
                 "notes": [],
             }
@@ -244,7 +267,8 @@ def estimated_rows(
                 if row.get(name) is not None:
                     shared[name] = row[name]
             try:
-                found.append({**shared, **_estimate(path, device, precision, batch)})
+                told = _estimate(path, device.name, mode, precision, batch)
+                found.append({**shared, **told})
             except EdgelaneError as error:
                 found.append({**shared, "error": str(error)})
     return found
@@ -254,10 +278,12 @@ def _of(row: Dict[str, Any]) -> Tuple[Any, ...]:
     return (row["model"], tuple(row.get("size") or ()))
 
 
-def _estimate(path: str, device: str, precision: str, batch: int) -> Dict[str, Any]:
+def _estimate(
+    path: str, device: str, mode: Optional[str], precision: str, batch: int
+) -> Dict[str, Any]:
     from ..estimator import estimate
 
-    told = estimate(path, [device], [precision], batch=batch)[0]
+    told = estimate(path, [device], [precision], batch=batch, mode=mode)[0]
     # What is known of the model here stays, such as the size that was asked for.
     kept = {k: v for k, v in told.items() if k not in ("model", "size", "precision", "device")}
     kept.update(infer_ms=told["ms"], fps=round(1e3 * batch / told["ms"], 3))
@@ -286,6 +312,8 @@ def beside(rows: Sequence[Dict[str, Any]]) -> List[str]:
         mark = (*_of(row), row.get("precision"), row["device"])
         if row["kind"] != "estimate" or mark not in measured or not row.get("ms"):
             continue
+        if place_of(row) != row["device"]:
+            continue  # which mode a device was measured in is not known
         truth = measured[mark]["infer_ms"]
         off = 100 * (row["ms"] / truth - 1)
         inside = row["low_ms"] <= truth <= row["high_ms"]

@@ -25,6 +25,7 @@ def profile(
     sizes: Sequence[Union[str, int, Sequence[int]]] = (),
     precisions: Sequence[str] = (),
     devices: Sequence[str] = (),
+    modes: Sequence[str] = (),
     backends: Sequence[str] = (),
     images: Optional[PathLike] = None,
     calibration: Optional[PathLike] = None,
@@ -53,6 +54,7 @@ def profile(
         sizes: Sizes of the input, `416` or `"640x384"`; none for what each file has.
         precisions: Of `fp32`, `fp16` and `int8`; none for what each file has. Others are made.
         devices: Names of Jetsons to estimate for, as in `core.DEVICES`.
+        modes: Their power modes, of which each takes those that it has; none for the fastest.
         backends: Of `onnxruntime` and `tensorrt`; none for the fastest that the machine has.
         images: Folder of the images of a COCO file, where it is not beside it.
         calibration: Pictures to calibrate INT8 with; those of `data` unless given.
@@ -73,10 +75,10 @@ def profile(
         `notes`, `about`, the paths `report`, `csv`, `json` and `png` (None without matplotlib),
         and `problem`: why the files could not be written in the end, or None. Each row has
         `kind` (`measured` or `estimate`), `model`, `size`, `precision`, `backend`, `device`,
-        `error` (None where all went well), `notes`, and as far as they are known `ms` with
-        `low_ms` and `high_ms`, `infer_ms`, `fps`, `stages` (`p50`, `p95`, `p99`, `mean` and
-        `of_median` by name), `peak_mb`, `file_mb`, `metric`, `accuracy` (0..1), `agreement`,
-        `drop`, `watts`, `energy_mj`, `temperature_c`, `front` and `energy_front`.
+        `error` (None where all went well), `notes`, and as far as they are known `mode` (of
+        estimates), `ms` with `low_ms` and `high_ms`, `infer_ms`, `fps`, `stages` (`p50`, `p95`,
+        `p99`, `mean` and `of_median` by name), `peak_mb`, `file_mb`, `metric`, `accuracy` (0..1),
+        `agreement`, `drop`, `watts`, `energy_mj`, `temperature_c`, `front` and `energy_front`.
 
     Raises:
         UsageError: What is asked for makes no sense.
@@ -94,6 +96,12 @@ def profile(
         raise UsageError("there is no model to profile")
     wanted, kinds = parse_sizes(sizes), parse_precisions(precisions)
     targets = [find_device(name).name for name in devices]
+    if modes and not targets:
+        raise UsageError("power modes are those of devices to estimate for, and none is named")
+    if targets:
+        from ..estimator.hardware import in_modes
+
+        in_modes([find_device(name) for name in targets], modes)  # refuses at once what is unknown
     runners = parse_backends(backends)
     found = find_data(data, images)
     folder = Path(out)
@@ -121,7 +129,7 @@ def profile(
         rows, machine = measure_here(plan, journal, folder, tell), this_machine()
     table = measured_rows(rows, journal, machine)
     notes = alike(table)
-    table += estimated_rows(table, targets)
+    table += estimated_rows(table, targets, modes=modes)
     notes += beside(table)
     mark_front(table)
     picked = answers(table, budget or Budget())

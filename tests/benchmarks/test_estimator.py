@@ -94,6 +94,20 @@ def test_slower_power_modes_are_slower_and_less_sure():
         estimate("resnet50", ["nano"], mode="7W")
 
 
+def test_each_device_takes_those_of_several_modes_that_it_has():
+    rows = estimate("resnet18", ["orin-nano", "nano"], mode=["7w", "15W", "5W", "MAXN"])
+    assert [(row["device"], row["mode"]) for row in rows] == [
+        ("orin-nano", "7W"), ("orin-nano", "15W"), ("orin-nano", "MAXN"), ("nano", "5W"),
+        ("nano", "MAXN"),
+    ]  # fmt: skip
+    assert rows[0]["ms"] > rows[1]["ms"]
+    assert len(estimate("resnet18", ["nano"], mode=["10W", "MAXN"])) == 1  # two names of one
+    with pytest.raises(UsageError, match="Jetson Nano.*'15W'"):
+        estimate("resnet18", ["orin-nano", "nano"], mode=["15W"])
+    with pytest.raises(UsageError, match="'99W'"):
+        estimate("resnet18", ["orin-nano"], mode=["15W", "99W"])
+
+
 def _reach(row):
     return row["high_ms"] / row["low_ms"]
 
@@ -204,6 +218,8 @@ def test_the_command_prints_rows(capsys, tmp_path):
 def test_the_command_refuses_in_one_sentence(capsys):
     assert run_cli(["profile", "resnet50", "--devices", "nano", "--mode", "7W", "--estimate"]) == 2
     assert "MAXN" in capsys.readouterr().err
+    assert run_cli(["profile", "resnet50", "--data", "x", "--dla"]) == 2
+    assert "--dla goes with --estimate" in capsys.readouterr().err
     assert run_cli(["profile", "resnet50", "--estimate"]) == 2
     assert "--devices" in capsys.readouterr().err
 

@@ -89,6 +89,23 @@ def test_an_estimate_is_set_beside_what_was_measured_there():
     assert beside([measured, guess(model="net", device="nano")]) == []
 
 
+def test_power_modes_of_a_device_are_told_apart(tmp_path):
+    """Each has its own front, answer and part of the page: slower is no worse a choice there."""
+    onnx = pytest.importorskip("onnx")
+    from edgelane.benchmarks.networks import build_network
+
+    onnx.save(build_network("resnet18"), str(tmp_path / "m.onnx"))
+    measured = row(path=str(tmp_path / "m.onnx"))
+    rows = estimated_rows([measured], ["orin-nano"], modes=["7W", "MAXN"])
+    assert [r["mode"] for r in rows] == ["7W", "MAXN"] and rows[0]["ms"] > rows[1]["ms"]
+    mark_front(rows)
+    assert [r["front"] for r in rows] == [True, True]
+    texts = [a["text"] for a in answers(rows, Budget())]
+    assert "a Jetson Orin Nano 8GB in 7W" in texts[0] and " in 7W" not in texts[1]
+    assert "Jetson Orin Nano 8GB in 7W</h2>" in page(rows)
+    assert beside([{**measured, "device": "orin-nano", "infer_ms": 9.0}, rows[0]]) == []
+
+
 def test_what_cannot_be_estimated_says_why(tmp_path):
     pytest.importorskip("onnx")
     (tmp_path / "m.onnx").write_bytes(b"nothing")

@@ -12,7 +12,7 @@ from ...runtime.inspect.gauges.colour import ciede2000
 from ...runtime.inspect.golden.sample import Golden, GoldenSettings
 from ...runtime.inspect.golden.verdicts import LIKENESS
 from ...runtime.inspect.judging.judge import golden_settings
-from ...runtime.inspect.recipe.config import AnomalyCheck, GoldenCheck
+from ...runtime.inspect.recipe.config import AnomalyCheck, GoldenCheck, LoadedRecipe
 from ...runtime.sources.base import load_cv2
 from .parts import Sample, one_size
 
@@ -192,29 +192,34 @@ def _spread(indices: Sequence[int]) -> List[int]:
 
 
 def learn_anomaly(
-    parts: Sequence[Sample], check: AnomalyCheck, rate: float,
-    bad: Sequence[Tuple[np.ndarray, str]], labelled: Sequence[Sample], masks: Any, seed: int,
-    tell: Tell,
+    recipe: LoadedRecipe, parts: Sequence[Sample], check: AnomalyCheck, rate: float,
+    labelled: Sequence[Sample], masks: Any, seed: int, tell: Tell,
 ) -> Learnt:  # fmt: skip
     """A model that has learnt good parts; its threshold by scores of parts it had not seen.
 
     Raises:
-        EdgelaneError: As `export.anomaly.learn` does.
+        EdgelaneError: As `export.anomaly.learn` and `wrap` do.
     """
-    from ...export.anomaly import learn
+    from ...export.anomaly import learn, wrap
 
     if len(parts) < LEAST_ANOMALY:
         raise DataError(
             f"a learnt model needs {LEAST_ANOMALY} good parts", got=len(parts),
             remedy="take more pictures",
         )  # fmt: skip
-    given: Dict[str, Any] = {}
-    if labelled:
-        given = {"bad": [p.look.image for p in labelled], "masks": masks}
-    found = learn(
-        [p.look.image for p in parts], seed=seed, minutes=check.minutes, false_reject=rate,
-        progress=tell, **given,
-    )  # fmt: skip
+    good = [p.look.image for p in parts]
+    bad = [p.look.image for p in labelled]
+    if check.backbone is not None:
+        tell(0.1, f"what {check.backbone} sees on good parts")
+        found = wrap(
+            recipe.path(check.backbone), good, layers=check.layers, bad=bad, seed=seed,
+            false_reject=rate,
+        )  # fmt: skip
+    else:
+        given: Dict[str, Any] = {"bad": bad, "masks": masks} if bad else {}
+        found = learn(
+            good, seed=seed, minutes=check.minutes, false_reject=rate, progress=tell, **given
+        )
     scores = np.asarray(found.scores, float)
     threshold = upper_threshold(scores, rate, logarithmic=bool(scores.min() >= 0))
     return Learnt(

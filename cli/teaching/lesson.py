@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Union
 
+import msgspec
 import numpy as np
 
 from ...core import DataError, EdgelaneError, UsageError
@@ -242,8 +243,8 @@ def _learn(
             else:
                 model = asked.anomaly or AnomalyCheck()
                 if minutes is not None:
-                    model = AnomalyCheck(minutes=minutes)
-                found = learn_anomaly(parts, model, own, flaws, shown, masks, seed,
+                    model = msgspec.structs.replace(model, minutes=minutes)
+                found = learn_anomaly(loaded, parts, model, own, shown, masks, seed,
                                       lambda done, text: tell(0.35 + 0.5 * done, text))  # fmt: skip
                 path = new.folder / "anomaly.onnx"
                 found.model.save(path)
@@ -282,6 +283,11 @@ def _learn(
             checks["anomaly"] = {
                 "model": new.name("anomaly.onnx"), "high": round(one.threshold.value, 5)
             }  # fmt: skip
+            own_net = asked.anomaly or AnomalyCheck()
+            if own_net.backbone is not None:  # not needed to judge, but to teach again
+                checks["anomaly"]["backbone"] = own_net.backbone
+                if own_net.layers is not None:
+                    checks["anomaly"]["layers"] = list(own_net.layers)
     if "anomaly" not in checks:
         new.drop("anomaly.onnx")
     if asked.gauges is not None:

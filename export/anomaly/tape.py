@@ -7,16 +7,34 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ...calibration.graph import load_onnx
+from ...calibration.graph import load_onnx as load_any_onnx
 from ...core import MissingDependency, ModelCard
 from ...core.card import METADATA_KEY
 from ...runtime.sources.base import load_cv2
+
+EXTRA = "run: pip install 'edgelane[teach]'"
+"""What brings all that learning from good parts needs: onnx, onnxruntime and OpenCV."""
 
 OPSET = 13
 """The oldest that holds all that is used; TensorRT 8 reads it."""
 
 Ref = int
 _Run = Callable[..., np.ndarray]
+
+
+def load_onnx() -> Any:
+    """The onnx package.
+
+    Raises:
+        MissingDependency: It is not installed.
+    """
+    try:
+        return load_any_onnx()
+    except MissingDependency as error:
+        raise MissingDependency(
+            "onnx is not installed, and what is learnt is written with it",
+            got=error.got, remedy=EXTRA,
+        ) from None  # fmt: skip
 
 
 class Tape:
@@ -424,7 +442,7 @@ def session_of(model: Any) -> Any:
         raise MissingDependency(
             "onnxruntime is not installed, and what is learnt is run with it",
             got=str(error),
-            remedy="run: pip install 'edgelane[export,cpu]'",
+            remedy=EXTRA,
         ) from None
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1

@@ -4,7 +4,7 @@ from typing import Any, List, Tuple
 
 import numpy as np
 
-from ....core import ConfigError, did_you_mean
+from ....core import ConfigError, ModelError, did_you_mean
 from ....core.verdict import Reason
 from ..recipe.config import ClassifierCheck, LoadedRecipe
 
@@ -26,6 +26,7 @@ class Classifying:
         from ...classify import load_classifier
 
         self._model: Any = load_classifier(str(recipe.path(check.model)), threads=threads)
+        self._where = check.model
         names = list(self._model.card.classes)
         for name in check.good:
             if name not in names:
@@ -42,9 +43,17 @@ class Classifying:
         self.names = names
 
     def good(self, image: np.ndarray) -> float:
-        """What the classes of good parts add up to, 0..1."""
-        found = self._model(image)
-        return float(np.clip(np.asarray(found.score, np.float64)[self._good].sum(), 0, 1))
+        """What the classes of good parts add up to, 0..1.
+
+        Raises:
+            ModelError: The model answers with what is no number.
+        """
+        good = float(np.asarray(self._model(image), np.float64)[self._good].sum())
+        if not np.isfinite(good):
+            raise ModelError(
+                f"{self._where} answers with what is no number", got=f"scores of {good}"
+            )
+        return float(np.clip(good, 0, 1))
 
     def judge(self, image: np.ndarray) -> Tuple[List[Reason], float]:
         """The reason, and a score that is one half at the limit."""

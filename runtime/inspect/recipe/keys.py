@@ -154,8 +154,14 @@ class GoldenCheck(_Struct, frozen=True):
     """Difference from good parts.
 
     Attributes:
-        pictures: Pictures of good parts, beside the recipe; learnt.
+        pictures: Pictures of good parts, beside the recipe; learnt. Others are laid upon the first;
+            the first twelve show what differences there may be, all of them how much each place
+            varies.
         high: Largest difference in one place, in pixels of full contrast; learnt unless given.
+        deviation: Farthest that a place may lie from good parts, in times of what is usual for
+            them in their worst place; learnt unless given.
+        usual: What that is, in standard deviations, for details from the finest to the coarsest;
+            learnt.
         slack: Pixels by which an edge may lie elsewhere; learnt unless given.
         spread: How many standard deviations of good parts are allowed beyond what they showed;
             learnt unless given.
@@ -167,6 +173,8 @@ class GoldenCheck(_Struct, frozen=True):
     slack: Optional[int] = None
     spread: Optional[float] = None
     tolerance: float = 0.06
+    deviation: Optional[float] = None
+    usual: Optional[List[float]] = None
 
     def __post_init__(self) -> None:
         if not 0 <= (self.slack or 0) <= 20 or not 0 < self.tolerance < 1:
@@ -175,6 +183,10 @@ class GoldenCheck(_Struct, frozen=True):
             raise ValueError("spread must be above 0")
         if self.high is not None and not self.high > 0:
             raise ValueError("high must be above 0")
+        if self.deviation is not None and not self.deviation > 0:
+            raise ValueError("deviation must be above 0")
+        if self.usual is not None and (len(self.usual) != 4 or not min(self.usual) > 0):
+            raise ValueError("usual must be four numbers above 0")
 
 
 class AnomalyCheck(_Struct, frozen=True):
@@ -184,11 +196,20 @@ class AnomalyCheck(_Struct, frozen=True):
         model: ONNX beside the recipe; learnt unless given.
         high: Highest score that passes, where the model's own threshold is 1; learnt.
         minutes: Most that learning may take.
+        backbone: ONNX of a network of your own, beside the recipe: teaching learns what its layers
+            see on good parts, or takes its class-activation map where it is a classifier.
+        layers: Names of the backbone's tensors that are looked at; chosen unless given.
     """
 
     model: Optional[str] = None
     high: Optional[float] = None
     minutes: float = 5.0
+    backbone: Optional[str] = None
+    layers: Optional[List[str]] = None
+
+    def __post_init__(self) -> None:
+        if self.layers is not None and not (self.backbone and self.layers):
+            raise ValueError("layers names tensors of `backbone`, at least one")
 
 
 class ClassifierCheck(_Struct, frozen=True):

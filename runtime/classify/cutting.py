@@ -98,7 +98,9 @@ def cut(cv2: Any, image: np.ndarray, view: View, spec: InputSpec) -> np.ndarray:
     if x0 >= x1 or y0 >= y1:
         return out
     part = image[inner[1] : inner[3], inner[0] : inner[2]]
-    shrinks = part.shape[1] > x1 - x0 and part.shape[0] > y1 - y0
-    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    out[y0:y1, x0:x1] = cv2.resize(part, (x1 - x0, y1 - y0), interpolation=how)
+    size = (x1 - x0, y1 - y0)
+    shrinks = part.shape[1] >= size[0] and part.shape[0] >= size[1]
+    # The plain bilinear rounds otherwise on ARM; means over areas are alike but for ties.
+    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR_EXACT
+    out[y0:y1, x0:x1] = cv2.resize(part, size, interpolation=how)
     return out

@@ -96,6 +96,18 @@ def test_cutting_shows_what_torch_resizes_and_crops():
     assert np.abs(mine.astype(int) - theirs).mean() < 1.0
 
 
+def test_cuts_are_averaged_where_they_shrink_and_bit_alike_where_they_grow():
+    """Stripes turn into grey also where only one side shrinks; growing is exact everywhere."""
+    spec = InputSpec((16, 16), resize="stretch")
+    stripes = np.zeros((16, 64, 3), np.uint8)
+    stripes[:, ::2] = 200
+    assert (cut(cv2, stripes, View((0, 0, 64, 16), (64, 16)), spec) == 100).all()
+    small = np.random.default_rng(0).integers(0, 256, (7, 9, 3), np.uint8)
+    grown = cut(cv2, small, View((0, 0, 9, 7), (9, 7)), spec)
+    exact = cv2.resize(small, (16, 16), interpolation=cv2.INTER_LINEAR_EXACT)
+    assert np.array_equal(grown, exact)
+
+
 def test_a_box_beyond_the_picture_is_filled_up():
     spec = InputSpec((8, 8), resize="stretch", pad=7)
     image = np.full((10, 10, 3), 200, np.uint8)

@@ -3,19 +3,33 @@
 import csv
 import io
 import math
+import time
 from collections import deque
 from dataclasses import dataclass, field
-from html import escape
 from pathlib import Path
 from typing import Any, Callable, Deque, Dict, Iterable, List, Optional, Tuple
 
+import numpy as np
+
 from ..core import DataError, EdgelaneError, Event, StorageError
 from ..pipelines.inspection import deciding
-from ..pipelines.quality import Rate, capability, individuals, pareto, xbar_r
+from ..pipelines.quality import (
+    AttributeStudy,
+    Capability,
+    ControlCharts,
+    Judgements,
+    Rate,
+    attribute_study,
+    capability,
+    individuals,
+    pareto,
+    xbar_r,
+)
 from ..runtime.files import whole_file, write_whole
 from . import markup
-from .png import data_uri
-from .quality import Section, control_section, pareto_section
+from .control import CAPABILITY_HEADER, capability_row, control_section
+from .quality import Section, pareto_section, section
+from .rejects import Rejects, hashes_of, kept_picture, rejects_section
 
 MOST_POINTS = 250
 """Latest points of a control chart; its limits are of these."""
@@ -23,8 +37,8 @@ MOST_POINTS = 250
 MOST_CHARTS = 8
 """Characteristics that have charts in the report; tables have all."""
 
-MOST_PICTURES = 24
-"""Latest rejects that are shown."""
+SCORES = ("difference", "anomaly", "classifier")
+"""Characteristics that are scores of a check: they have a limit, and no tolerance."""
 
 MOST_NAMES = 200
 
@@ -56,6 +70,7 @@ class InspectionEvents:
         self.recipes: Dict[str, int] = {}
         self.challenges: Deque[Tuple[float, Dict[str, Any]]] = deque(maxlen=100)
         self.failed_challenges = 0
+        self.rejects = Rejects()
         self.unread = 0
 
     @property
@@ -76,9 +91,11 @@ class InspectionEvents:
 
     def _verdict(self, payload: Dict[str, Any]) -> None:
         decided = deciding(payload)
-        self.counts[payload["verdict"]] += 1
         named = f"{payload.get('recipe', '')} version {payload.get('version', '?')}"
-        named += f" ({payload.get('recipe_hash', '')})"
+        named += f" ({payload.get('recipe_hash', '')}"
+        named += "".join(f"; {text}" for text in hashes_of(payload).values() if text) + ")"
+        self.rejects.add(payload, named)
+        self.counts[payload["verdict"]] += 1
         if named in self.recipes or len(self.recipes) < MOST_NAMES:
             self.recipes[named] = self.recipes.get(named, 0) + 1
         for name in decided:
@@ -110,22 +127,17 @@ def inspection_sections(found: InspectionEvents, when: Text, folder: Path) -> Li
     if not found.total and not found.challenges:
         return []
     sections = [_verdicts(found)]
-    pictures = _pictures(folder)
-    if pictures is not None:
-        sections.append(pictures)
+    stopped = rejects_section(found.rejects, when, folder)
+    if stopped is not None:
+        sections.append(stopped)
     sections.append(pareto_section(pareto(found.reasons)))
     if found.challenges:
         sections.append(_challenges(found, when))
     for name in _charted(found)[:MOST_CHARTS]:
-        section = _control(name, found)
-        if section is not None:
-            sections.append(section)
+        made = _control(name, found)
+        if made is not None:
+            sections.append(made)
     return sections
-
-
-def _section(title: str, body: str, tables: Optional[Dict[str, str]] = None) -> Section:
-    html = f'<section class="quality"><h2>{escape(title)}</h2>{body}</section>'
-    return Section(title, html, tables or {})
 
 
 def _verdicts(found: InspectionEvents) -> Section:
@@ -152,28 +164,7 @@ def _verdicts(found: InspectionEvents) -> Section:
     body = markup.cards(cards) + markup.notices(texts)
     body += markup.fine("Judged by " + ", ".join(found.recipes) + ".") if found.recipes else ""
     rows = [[k, v] for k, v in found.counts.items()]
-    return _section("Verdicts", body, {"verdicts.csv": markup.csv_text(["verdict", "parts"], rows)})
-
-
-def _pictures(folder: Path) -> Optional[Section]:
-    files = sorted((folder / "rejects").glob("*.jpg"))
-    if not files:
-        return None
-    shown = []
-    for path in reversed(files[-MOST_PICTURES:]):
-        try:
-            uri = data_uri("image/jpeg", path.read_bytes())
-        except OSError:  # the run goes on, and its folder makes room
-            continue
-        serial, _, verdict = path.stem.rpartition("-")
-        shown.append(
-            f'<figure class="reject {escape(verdict)}"><img loading="lazy" alt="part '
-            f'{escape(serial)}, {escape(verdict)}" src="{uri}"><figcaption>{escape(serial)}'
-            f" {escape(verdict)}</figcaption></figure>"
-        )
-    note = f"The latest {len(shown)} of {len(files)} pictures that are kept in the folder rejects."
-    body = '<div class="rejects">' + "".join(shown) + "</div>" + markup.fine(note)
-    return _section("Parts that did not pass", markup.block("Latest first", body))
+    return section("Verdicts", body, {"verdicts.csv": markup.csv_text(["verdict", "parts"], rows)})
 
 
 def _challenges(found: InspectionEvents, when: Text) -> Section:
@@ -194,39 +185,105 @@ def _challenges(found: InspectionEvents, when: Text) -> Section:
         result = "passed" if payload["passed"] else "failed"
         rows.append([when(stamp), str(payload.get("shift", "")), result, wrong or "–"])
         table.append([moment, payload.get("shift", ""), result, wrong])
-    body = markup.cards(cards) + markup.block("Challenges", markup.table(head, rows[-20:]))
+    told = '<div class="told">' + markup.table(head, rows[-20:]) + "</div>"
+    agreed = _agreement(found)
+    if agreed is not None:
+        (camera,) = agreed.operators
+        cards += [
+            (name, f"{rate.count} of {rate.total}", f"{_span(rate)} (95 %)", "")
+            for name, rate in (("Misses", camera.miss), ("False alarms", camera.false_alarm))
+            if rate is not None and rate.total
+        ]
+        kappa = "–" if camera.kappa is None else f"{camera.kappa:.2f}"
+        cards.append(("Kappa with the truth", kappa, "above 0.75 is good", ""))
+        told += markup.fine(
+            f"Misses are bad parts that passed, false alarms good parts that failed, of all "
+            f"verdicts on the {agreed.size[0]} known parts in "
+            f"{markup.count(agreed.size[2], 'challenge')}."
+        )
+    body = markup.cards(cards) + markup.block("Challenges", told)
     text = markup.csv_text(["unix", "shift", "result", "wrong"], table)
-    return _section("Challenge set", body, {"challenges.csv": text})
+    verdicts = markup.csv_text(
+        ["unix", "shift", "part", "reference", "verdict"],
+        [[payload.get("at", stamp), payload.get("shift", ""), part, should, had]
+         for stamp, payload in found.challenges
+         for part, should, had in payload.get("verdicts", ())],
+    )  # fmt: skip
+    return section("Challenge set", body, {"challenges.csv": text, "known-parts.csv": verdicts})
+
+
+def _agreement(found: InspectionEvents) -> Optional[AttributeStudy]:
+    """The known parts of all challenges against what they are; None where the set was changed."""
+    told = [payload.get("verdicts") or () for _, payload in found.challenges]
+    sets = {tuple((part, should) for part, should, _ in rows) for rows in told}
+    if len(sets) != 1 or any(had is None for rows in told for _, _, had in rows):
+        return None
+    (known,) = sets
+    verdicts = np.array([[had for _, _, had in rows] for rows in told]).T[:, None, :]
+    parts, truth = tuple(p for p, _ in known), tuple(s for _, s in known)
+    try:
+        return attribute_study(Judgements(verdicts, parts, ("camera",), truth), "fail")
+    except EdgelaneError:
+        return None
+
+
+def _span(rate: Rate) -> str:
+    low, high = rate.exact or (0.0, 1.0)
+    return f"{low:.0%} to {high:.0%}"
 
 
 def _charted(found: InspectionEvents) -> List[str]:
-    """Characteristics in the order of the page: those with two limits first."""
+    """Characteristics in the order of the page: those with two limits first, scores last."""
     names = [n for n, m in found.measures.items() if len(m.values) >= 2 and any(
         v is not None for v in m.limits)]  # fmt: skip
-    return sorted(names, key=lambda n: None in found.measures[n].limits)
+    return sorted(names, key=lambda n: (n in SCORES, None in found.measures[n].limits))
+
+
+def _latest(measure: _Measure, size: int) -> List[float]:
+    values = list(measure.values)[-MOST_POINTS * size :]
+    return [v for v in values if math.isfinite(v)]
+
+
+def _charts(
+    name: str, measure: _Measure, size: int
+) -> Tuple[Optional[ControlCharts], Optional[Capability], List[float]]:
+    """The latest values of a characteristic, its charts, and its capability if it has one."""
+    values = _latest(measure, size)
+    try:
+        charts = individuals(values) if size == 1 else xbar_r(values, size)
+    except EdgelaneError:
+        return None, None, values
+    if name in SCORES:
+        return charts, None, values
+    low, high = measure.limits
+    try:
+        return charts, capability(values, low, high, size=size), values
+    except EdgelaneError:
+        return charts, None, values  # too few values, or a count that must be one number
 
 
 def _control(name: str, found: InspectionEvents) -> Optional[Section]:
     measure = found.measures[name]
-    size = found.subgroup
-    values = list(measure.values)[-MOST_POINTS * size :]
-    values = [v for v in values if math.isfinite(v)]
-    try:
-        charts = individuals(values) if size == 1 else xbar_r(values, size)
-    except EdgelaneError:
+    charts, capable, values = _charts(name, measure, found.subgroup)
+    if charts is None:
         return None
-    low, high = measure.limits
-    capable = None
-    try:
-        capable = capability(values, low, high, size=size)
-    except EdgelaneError:
-        capable = None  # too few values, or a count that must be one number: the chart alone
-    section = control_section(name, charts, capable, measure.unit)
+    made = control_section(name, charts, capable, measure.unit, values, score=name in SCORES)
     if measure.count > len(values):
         note = markup.fine(f"The latest {len(values)} of {measure.count} values.")
-        return Section(section.title, section.html.replace("</section>", note + "</section>"),
-                       section.tables)  # fmt: skip
-    return section
+        html = made.html.replace("</section>", note + "</section>")
+        return Section(made.title, html, made.tables)
+    return made
+
+
+def _capabilities(found: InspectionEvents) -> str:
+    """All capabilities as one table."""
+    rows = []
+    for name in _charted(found):
+        measure = found.measures[name]
+        charts, capable, _ = _charts(name, measure, found.subgroup)
+        if charts is not None and capable is not None:
+            rows.append(capability_row(name, measure.unit, capable, charts.in_control))
+    return markup.csv_text(CAPABILITY_HEADER, rows)
 
 
 def write_tables(folder: Path, out: Path) -> List[Path]:
@@ -258,11 +315,14 @@ def write_tables(folder: Path, out: Path) -> List[Path]:
             out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StorageError(f"{out} cannot be made", got=error.strerror) from None
-        written = [_write_parts(out / "parts.csv", journal.events(kind="verdict"), found)]
-    for section in [*inspection_sections(found, str, folder), *_others(found)]:
-        for name, text in section.tables.items():
-            write_whole(out / name, text.encode("utf-8"))
-            written.append(out / name)
+        live = journal.get("clock") == "unix"
+        parts = journal.events(kind="verdict")
+        written = [_write_parts(out / "parts.csv", parts, found, folder, live)]
+    made = [t for s in [*inspection_sections(found, str, folder), *_others(found)]
+            for t in s.tables.items()]  # fmt: skip
+    for name, text in [*made, ("capability.csv", _capabilities(found))]:
+        write_whole(out / name, text.encode("utf-8"))
+        written.append(out / name)
     return written
 
 
@@ -272,19 +332,29 @@ def _others(found: InspectionEvents) -> List[Section]:
     return [s for s in sections if s is not None]
 
 
-def _write_parts(path: Path, events: Iterable[Event], found: InspectionEvents) -> Path:
+def _write_parts(
+    path: Path, events: Iterable[Event], found: InspectionEvents, folder: Path, live: bool
+) -> Path:
     names = list(found.measures)
+    units = [found.measures[n].unit for n in names]
+    headings = [f"{n} [{u}]" if u else n for n, u in zip(names, units)]
     with whole_file(path) as file:
         text = io.TextIOWrapper(file, encoding="utf-8", newline="")
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["serial", "time", "verdict", "score", "reasons", "recipe", "version",
-                         "recipe_hash", *names])  # fmt: skip
+        writer.writerow(["serial", "time", *(["utc"] if live else []), "verdict", "score",
+                         "reasons", "picture", "recipe", "version", "recipe_hash", "models",
+                         "engines", *headings])  # fmt: skip
         for event in events:
             payload = event.payload
             values = {r["name"]: r["value"] for r in payload["reasons"]}
-            row = [payload["serial"], payload["seen"], payload["verdict"], payload["score"],
-                   "; ".join(deciding(payload)), payload.get("recipe"), payload.get("version"),
-                   payload.get("recipe_hash"), *(values.get(n) for n in names)]  # fmt: skip
+            hashes = hashes_of(payload)
+            seen = float(payload["seen"])
+            utc = [time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seen))] if live else []
+            row = [payload["serial"], seen, *utc, payload["verdict"], payload["score"],
+                   "; ".join(deciding(payload)), kept_picture(payload, folder),
+                   payload.get("recipe"), payload.get("version"), payload.get("recipe_hash"),
+                   hashes["models"], hashes["engines"],
+                   *(values.get(n) for n in names)]  # fmt: skip
             writer.writerow(["" if v is None else v for v in row])
         text.flush()
         text.detach()

@@ -51,6 +51,19 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return scroll(f"<table><thead><tr>{top}</tr></thead><tbody>{lines}</tbody></table>")
 
 
+def facts(rows: Sequence[Tuple[str, str]]) -> str:
+    """Names and values, a line each."""
+    lines = "".join(
+        f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in rows
+    )
+    return f'<dl class="facts">{lines}</dl>'
+
+
+def count(number: int, what: str) -> str:
+    """`1 point`, `3 points`."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 def bars(values: Sequence[Tuple[str, float]], unit: str) -> str:
     """Horizontal bars, the longest as wide as there is room."""
     most = max((v for _, v in values), default=0.0) or 1.0

@@ -6,6 +6,10 @@ from html import escape
 from typing import Dict, List, Optional, Sequence, Tuple
 
 WIDTH, HEIGHT = 760, 250
+HALF = 470
+"""Width of a chart that has half of the page."""
+WIDEST = 150
+"""Of a column."""
 LEFT, RIGHT, TOP, BOTTOM = 66, 118, 14, 32
 MOST_MARKS = 300
 """Points beyond which only flagged ones get a mark of their own."""
@@ -42,6 +46,7 @@ def line_chart(
     flags: Optional[Dict[int, str]] = None,
     groups: Sequence[Tuple[int, str]] = (),
     from_zero: bool = False,
+    slim: bool = False,
 ) -> str:
     """A chart of values in order, as an `<svg>`.
 
@@ -54,6 +59,7 @@ def line_chart(
         flags: What is wrong at which place of the first series.
         groups: First place and name of parts of the axis, which lines keep apart.
         from_zero: Whether the axis begins at 0, as it should for ranges.
+        slim: Whether its labels are short enough to be drawn larger where the page is narrow.
     """
     count = len(labels)
     shown = [v for s in series for v in s.values if math.isfinite(v)]
@@ -72,7 +78,7 @@ def line_chart(
     def y(value: float) -> float:
         return TOP + (HEIGHT - TOP - BOTTOM) * (high - value) / (high - low)
 
-    out = [_open(title)]
+    out = [_open(title, kind="chart slim" if slim else "chart")]
     for v in steps:
         out.append(_line("grid", LEFT, y(v), WIDTH - right, y(v)))
         out.append(_text(LEFT - 8, y(v) + 4, figures(v), "end"))
@@ -127,7 +133,7 @@ def column_chart(
     # Both axes end at the total, so that the line begins at the top of the first column.
     total = sum(value for _, value, _ in columns)
     _, high, steps = _scale([0.0, total])
-    low, room = 0.0, (WIDTH - LEFT - RIGHT) / max(len(columns), 1)
+    low, room = 0.0, min((WIDTH - LEFT - RIGHT) / max(len(columns), 1), WIDEST)
 
     def y(value: float) -> float:
         return TOP + (HEIGHT - TOP - BOTTOM) * (high - value) / (high - low)
@@ -159,9 +165,66 @@ def column_chart(
     return "".join(out) + "</svg>"
 
 
-def _open(title: str) -> str:
+def histogram(
+    values: Sequence[float],
+    limits: Sequence[Tuple[str, float]],
+    mean: float,
+    sigma: float,
+    title: str,
+) -> str:
+    """Values by how often they came, with limits and the normal curve, as an `<svg>`.
+
+    Args:
+        values: Finite numbers.
+        limits: Name and value of dashed lines.
+        mean: Of the normal curve.
+        sigma: Its standard deviation, above 0.
+        title: What it shows, for who cannot see it.
+    """
+    low, high, steps = _scale([*values, *(v for _, v in limits), mean - 3 * sigma,
+                               mean + 3 * sigma])  # fmt: skip
+    # Square root of n bins over the values, as wide all the way.
+    span = max(max(values) - min(values), 1e-12 * max(abs(high), abs(low)))
+    width = max(span / max(math.sqrt(len(values)), 1), (high - low) / 120)
+    first = math.floor((min(values) - low) / width)
+    counts = [0] * (math.floor((max(values) - low) / width) - first + 1)
+    for v in values:
+        counts[math.floor((v - low) / width) - first] += 1
+    peak = len(values) * width / (sigma * math.sqrt(2 * math.pi))
+    top = 1.08 * max(max(counts), peak)
+    head = TOP + 22  # names of limits stand above
+
+    def x(value: float) -> float:
+        return 16 + (HALF - 32) * (value - low) / (high - low)
+
+    def y(value: float) -> float:
+        return head + (HEIGHT - head - BOTTOM) * (1 - value / top)
+
+    out = [_open(title, HALF, "chart half")]
+    for k, count in enumerate(counts):
+        if count:
+            left, right = x(low + (first + k) * width), x(low + (first + k + 1) * width)
+            out.append(
+                f'<rect class="tall-bar" x="{left + 0.5:.1f}" y="{y(count):.1f}" '
+                f'width="{max(right - left - 1, 1):.1f}" height="{y(0) - y(count):.1f}">'
+                f"<title>{count} from {figures(low + (first + k) * width)}</title></rect>"
+            )
+    at = [mean + sigma * (k / 10 - 3.5) for k in range(71)]
+    curve = [(x(v), y(peak * math.exp(-0.5 * ((v - mean) / sigma) ** 2))) for v in at]
+    path = "L".join(f"{px:.1f} {py:.1f}" for px, py in curve if 0 <= px <= HALF)
+    out.append(f'<path class="run s1" d="M{path}"/>')
+    out.append(_line("axis", 16, y(0), HALF - 16, y(0)))
+    out.extend(_text(x(v), HEIGHT - 10, figures(v), "middle") for v in steps)
+    for name, value in limits:
+        out.append(_line("limit", x(value), head - 6, x(value), y(0)))
+        anchor = "start" if x(value) < HALF / 2 else "end"
+        out.append(_text(x(value), TOP + 6, f"{name} {figures(value)}", anchor, "named"))
+    return "".join(out) + "</svg>"
+
+
+def _open(title: str, width: int = WIDTH, kind: str = "chart") -> str:
     return (
-        f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
+        f'<svg class="{kind}" viewBox="0 0 {width} {HEIGHT}" role="img" '
         f'aria-label="{escape(title)}">'
     )
 

@@ -1,6 +1,5 @@
-"""Sections of a page on quality: studies, control charts, reasons, challenges, with their CSV."""
+"""Sections of a page on quality: studies, reasons, challenges, with their CSV; and the page."""
 
-import math
 import pkgutil
 from dataclasses import dataclass, field
 from html import escape
@@ -9,9 +8,7 @@ from typing import Any, Dict, List, Optional, Sequence
 from ..core import StorageError
 from ..pipelines.quality import (
     AttributeStudy,
-    Capability,
     ChallengeResult,
-    ControlCharts,
     GaugeStudy,
     Rate,
     Reason,
@@ -63,7 +60,7 @@ def gauge_section(study: Study, found: GaugeStudy, unit: str = "") -> Section:
     """A gauge study: the verdict, what varies, how operators see parts, how well they repeat."""
     gauge, basis = found.components["gauge"], "of the total variation"
     if found.tolerance is not None:
-        basis = f"of the tolerance of {_with(found.tolerance, unit)}"
+        basis = f"of the tolerance of {with_unit(found.tolerance, unit)}"
     ndc = "no limit" if found.ndc is None else str(found.ndc)
     cards = [
         ("Verdict", found.verdict, MEANING[found.verdict], f"verdict-{found.verdict}"),
@@ -117,8 +114,8 @@ def gauge_section(study: Study, found: GaugeStudy, unit: str = "") -> Section:
         + markup.block("What the variation is made of", shares)
         + markup.block("Components of variation", markup.table(head, rows))
         + "</div>"
-        + markup.block(f"What the operators find{_in(unit)}", by_part)
-        + markup.block(f"How far the trials lie apart{_in(unit)}", spread)
+        + markup.block(f"What the operators find{in_unit(unit)}", by_part)
+        + markup.block(f"How far the trials lie apart{in_unit(unit)}", spread)
         + markup.fine(f"{size}, by {how}" + (", interaction pooled." if found.pooled else "."))
     )
     tables = {
@@ -134,7 +131,7 @@ def gauge_section(study: Study, found: GaugeStudy, unit: str = "") -> Section:
             ["source", "degrees", "squares", "mean_square", "f", "p"],
             [[s.name, s.degrees, s.squares, s.mean_square, s.f, s.p] for s in found.anova],
         )
-    return _section("Gauge R&R", body, tables)
+    return section("Gauge R&R", body, tables)
 
 
 def attribute_section(found: AttributeStudy) -> Section:
@@ -182,65 +179,7 @@ def attribute_section(found: AttributeStudy) -> Section:
     tables = {"attribute.csv": markup.csv_text([*header, "verdict"], [
         [*line, w.verdict] for line, w in zip(lines, found.operators)
     ])}  # fmt: skip
-    return _section("Agreement of verdicts", body, tables)
-
-
-def control_section(
-    name: str, charts: ControlCharts, capable: Optional[Capability] = None, unit: str = ""
-) -> Section:
-    """Control charts of one characteristic, and what the process can hold.
-
-    Args:
-        name: The characteristic, e.g. `diameter`; also in the names of the files.
-        charts: As `individuals` or `xbar_r` give them.
-        capable: As `capability` gives it, if there are limits.
-        unit: Of the values, e.g. `mm`.
-    """
-    broken = len({s.index for c in (charts.location, charts.spread) for s in c.signals})
-    state = "in control" if charts.in_control else "not in control"
-    told = "no rule is broken" if not broken else f"{broken} points break a rule"
-    cards = [("Process", state, told, "verdict-good" if not broken else "verdict-bad")]
-    notices = list(charts.warnings)
-    if capable is not None:
-        for label, index in (("Cp", capable.cp), ("Cpk", capable.cpk), ("Pp", capable.pp),
-                             ("Ppk", capable.ppk)):  # fmt: skip
-            if index is not None:
-                span = f"{figures(index.low, 3)} to {figures(index.high, 3)} (95 %)"
-                cards.append((label, figures(index.value, 3), span, ""))
-        notices += [w for w in capable.warnings if w not in notices]
-    body, rows = markup.cards(cards) + markup.notices(notices), []
-    for chart in (charts.location, charts.spread):
-        flags: Dict[int, str] = {}
-        for s in chart.signals:
-            flags[s.index] = "; ".join(filter(None, [flags.get(s.index), s.text]))
-        limits = [("upper", chart.upper)]
-        if chart is charts.location or chart.lower > 0:
-            limits.append(("lower", chart.lower))
-        picture = line_chart(
-            [Series("point", chart.values.tolist())],
-            [str(i + 1) for i in range(len(chart.values))],
-            title=f"Control chart of {chart.name}",
-            centre=chart.centre,
-            limits=limits,
-            flags=flags,
-            from_zero=chart is charts.spread,
-        )
-        heading = chart.name[0].upper() + chart.name[1:] + _in(unit)
-        listed = "".join(f"<li>point {i + 1}: {escape(w)}</li>" for i, w in list(flags.items())[:8])
-        if len(flags) > 8:
-            listed += f"<li>and {len(flags) - 8} more, in the table</li>"
-        body += markup.block(
-            heading, markup.scroll(picture) + (f'<ul class="fine">{listed}</ul>' if flags else "")
-        )
-        rows += [
-            [chart.name, i + 1, None if math.isnan(v) else v, chart.centre, chart.lower,
-             chart.upper, flags.get(i, "")]
-            for i, v in enumerate(chart.values.tolist())
-        ]  # fmt: skip
-    header = ["chart", "point", "value", "centre", "lower", "upper", "signals"]
-    return _section(
-        f"Control of {name}", body, {f"{_file(name)}-control.csv": markup.csv_text(header, rows)}
-    )
+    return section("Agreement of verdicts", body, tables)
 
 
 def pareto_section(reasons: Sequence[Reason]) -> Section:
@@ -248,7 +187,7 @@ def pareto_section(reasons: Sequence[Reason]) -> Section:
     rows = [[r.name, r.count, r.share, r.cumulative] for r in reasons]
     tables = {"reasons.csv": markup.csv_text(["reason", "count", "share", "cumulative"], rows)}
     if not reasons:
-        return _section("Reasons", '<p class="empty">No part was stopped.</p>', tables)
+        return section("Reasons", '<p class="empty">No part was stopped.</p>', tables)
     columns = [(r.name, float(r.count), r.vital) for r in reasons[:10]]
     shares = [r.cumulative for r in reasons[:10]]
     if len(reasons) > 10:
@@ -257,8 +196,10 @@ def pareto_section(reasons: Sequence[Reason]) -> Section:
         shares.append(1.0)
     vital = [r for r in reasons if r.vital]
     note = f"{vital[-1].cumulative:.0%} come from {len(vital)} of {len(reasons)} reasons (dark)."
+    if len(vital) == len(reasons):
+        note = "How often each reason was given, and the share up to it."
     picture = markup.scroll(column_chart(columns, shares, "Reasons by how often they were given"))
-    return _section(
+    return section(
         "Reasons", markup.block("Why parts were stopped", picture + markup.fine(note)), tables
     )
 
@@ -275,7 +216,7 @@ def challenge_section(result: ChallengeResult) -> Section:
         body += markup.block("Parts that went wrong", markup.table(head, rows))
     if result.unknown:
         body += markup.fine("Not of the set: " + ", ".join(result.unknown) + ".")
-    return _section(
+    return section(
         "Challenge",
         body,
         {"challenge.csv": markup.csv_text(["part", "expected", "obtained", "kind"], rows)},
@@ -309,16 +250,19 @@ def style() -> str:
     return "".join(text.decode("utf-8") for text in found if text)
 
 
-def _section(title: str, body: str, tables: Dict[str, str]) -> Section:
+def section(title: str, body: str, tables: Optional[Dict[str, str]] = None) -> Section:
+    """A section of a heading and blocks."""
     html = f'<section class="quality"><h2>{escape(title)}</h2>{body}</section>'
-    return Section(title, html, tables)
+    return Section(title, html, tables or {})
 
 
-def _in(unit: str) -> str:
+def in_unit(unit: str) -> str:
+    """The end of a heading of values in a unit."""
     return f", in {unit}" if unit else ""
 
 
-def _with(value: float, unit: str) -> str:
+def with_unit(value: float, unit: str) -> str:
+    """A number and its unit."""
     return figures(value) + (f" {unit}" if unit else "")
 
 
@@ -346,9 +290,3 @@ def _cells(rate: Optional[Rate]) -> List[Any]:
         return [None] * 4
     low, high = rate.exact or (None, None)
     return [rate.count, rate.total, low, high]
-
-
-def _file(name: str) -> str:
-    """A name that every file system takes."""
-    kept = "".join(c if c.isalnum() else "-" for c in name.lower()).strip("-")
-    return kept[:60] or "values"

@@ -63,6 +63,9 @@ def write_verdicts(
     """
     loaded = load_recipe(recipe)
     who = f"{loaded.name} v{loaded.settings.version}"
-    rows = [[Path(part).stem, who, 1, had, should] for part, should, had in result.verdicts]
+    names = [Path(part).stem for part, _, _ in result.verdicts]
+    if len(set(names)) < len(names):
+        names = [part for part, _, _ in result.verdicts]  # pass/01.png and fail/01.png
+    rows = [[n, who, 1, had, should] for n, (_, should, had) in zip(names, result.verdicts)]
     text = csv_text(["part", "operator", "trial", "verdict", "reference"], rows)
     write_whole(Path(path), text.encode("utf-8"))

@@ -185,8 +185,9 @@ def _warnings(n: int, charts: ControlCharts, chance: Optional[float]) -> Tuple[s
             "The process is not in control, so its capability tells the past and promises nothing."
         )
     if chance is not None and chance < 0.05:
+        told = "p < 0.001" if chance < 1e-3 else f"p = {chance:.3f}"
         found.append(
-            f"The values are not normally distributed (p = {chance:.2g}): the indices say less "
+            f"The values are not normally distributed ({told}): the indices say less "
             "about how many parts fall outside than they seem to."
         )
     if n < LEAST:

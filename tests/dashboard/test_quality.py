@@ -7,11 +7,11 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 
+from edgelane.dashboard.control import control_section
 from edgelane.dashboard.plots import Series, column_chart, figures, line_chart
 from edgelane.dashboard.quality import (
     attribute_section,
     challenge_section,
-    control_section,
     gauge_section,
     pareto_section,
     quality_page,

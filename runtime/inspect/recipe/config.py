@@ -8,7 +8,7 @@ from typing import Any, Dict, Mapping, Union
 
 import msgspec
 
-from ....core import ConfigError, DataError
+from ....core import ConfigError, DataError, ModelError
 from ...config import TOP_KEYS, Config, decode, load_config
 from .keys import (
     AnomalyCheck,
@@ -65,7 +65,7 @@ class LoadedRecipe:
         return path if path.is_absolute() else self.config.folder / path
 
     def identity(self) -> Dict[str, Any]:
-        """What a verdict must name: recipe, version, hash, and the models' hashes."""
+        """What a verdict must name: recipe, version, and the hashes of it, its models and engines."""
         models = {
             name: digest[:16]
             for name, digest in self.settings.artefacts.items()
@@ -74,7 +74,23 @@ class LoadedRecipe:
         told: Dict[str, Any] = {
             "recipe": self.name, "version": self.settings.version, "recipe_hash": self.hash,
         }  # fmt: skip
-        return {**told, "models": models} if models else told
+        engines = {name: found for name in models for found in [self._engine(name)] if found}
+        return {
+            **told,
+            **({"models": models} if models else {}),
+            **({"engines": engines} if engines else {}),
+        }
+
+    def _engine(self, name: str) -> str:
+        """16 hexadecimal digits of the engine that was built of a model; empty without one."""
+        from ...backends.serve import find_engine
+        from ...engines import read_passport
+
+        engine = find_engine(str(self.path(name)))
+        try:
+            return "" if engine is None else read_passport(engine).engine_sha256[:16]
+        except ModelError:
+            return ""
 
 
 def base_name(name: str) -> str:

@@ -17,7 +17,8 @@ import numpy as np
 
 from ..runtime.inspect.gauges.align import lie
 from ..runtime.inspect.gauges.features import polygon_middle
-from ..runtime.inspect.gauges.gauging import coarseness, grey_of
+from ..runtime.inspect.gauges.gauging import grey_of
+from ..runtime.inspect.gauges.ground import coarseness
 from ..runtime.inspect.gauges.plane import Plane
 from ..runtime.inspect.gauges.segment import find_blobs
 from ..runtime.inspect.judging.finding import find_parts

@@ -10,7 +10,7 @@ from ...core import DataError, UsageError
 from ...core.verdict import Verdict
 from ...pipelines.inspection import Inspection
 from ...runtime.config import resolve_path
-from ...runtime.inspect.judging.finding import Look, find_parts, in_light, stands_out, turned_like
+from ...runtime.inspect.judging.finding import Look, alone, find_parts, in_light, turned_like
 from ...runtime.inspect.judging.inspector import Findings
 from ...runtime.inspect.judging.judge import (
     Judged,
@@ -224,32 +224,11 @@ def _sample(
 ) -> Sample:
     picture = None
     if recipe.settings.checks.gauges is not None:
-        picture = _alone(image, look) if recipe.settings.by == "arrival" else image
+        picture = alone(image, look) if recipe.settings.by == "arrival" else image
     return Sample(
         name, look, picture, (image.shape[1], image.shape[0]), picture_light(image),
         part_focus(look), part_colour(look), path,
     )  # fmt: skip
-
-
-def _alone(image: np.ndarray, look: Look) -> np.ndarray:
-    """The picture with nothing but one part on its ground: gauges learn from one at a time."""
-    cv2 = load_cv2()
-    size = (image.shape[1], image.shape[0])
-    away, small, factor = stands_out(image)
-    x1, y1, x2, y2 = (int(round(float(v))) for v in look.xyxy)
-    more = max(x2 - x1, y2 - y1) // 6
-    wide = int(round(6 * factor)) + max(x2 - x1, y2 - y1) // 12
-    others = cv2.resize((away > 0.5).astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
-    others[max(y1 - more, 0) : y2 + more, max(x1 - more, 0) : x2 + more] = 0
-    others = cv2.dilate(others, np.ones((wide, wide), np.uint8)) > 0
-    others[max(y1 - more, 0) : y2 + more, max(x1 - more, 0) : x2 + more] = False
-    ground = cv2.resize(small, size)
-    # As rough as the ground is, or what is smooth would stand out.
-    rest = (image - ground)[~others]
-    rough = 1.4826 * np.median(np.abs(rest - np.median(rest, axis=0)), axis=0)
-    grain = np.random.RandomState(0).normal(0, 1, ground.shape) * rough
-    painted = np.clip(np.rint(ground + grain), 0, 255).astype(np.uint8)
-    return np.where(others[..., None], painted, image)
 
 
 def upright_size(parts: List[Sample]) -> Tuple[int, int]:

@@ -17,9 +17,10 @@ from .align import Lying, Shape, lie, signed_misses
 from .camera import Camera
 from .colour import card_of
 from .features import NotFound, polygon_area
+from .ground import coarseness
 from .kinds import Measure, Sight, measure_one
 from .plane import Plane
-from .segment import SHORT, Blob, find_blobs
+from .segment import Blob, find_blobs
 from .settings import Gauge, GaugeSettings, read_settings
 
 SPECK = 0.2  # share of the taught part's area below which something is dirt
@@ -308,11 +309,6 @@ def grey_of(image: np.ndarray) -> np.ndarray:
 
 def _size(image: np.ndarray) -> Tuple[int, int]:
     return image.shape[1], image.shape[0]
-
-
-def coarseness(image: np.ndarray) -> int:
-    """Pixels to which parts are told from the ground before their edges are looked for."""
-    return max(min(image.shape[:2]) // SHORT, 1)
 
 
 def gauge_pictures(

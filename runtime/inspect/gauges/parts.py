@@ -11,7 +11,8 @@ from ....core.verdict import Reason, Verdict
 from .align import Lying, lie
 from .camera import Camera
 from .features import Circle, Line, NotFound, find_circle, find_line, polygon_area
-from .gauging import coarseness, grey_of
+from .gauging import grey_of
+from .ground import coarseness
 from .kinds import Measure, lines_apart
 from .plane import Plane
 from .segment import find_blobs

@@ -62,3 +62,31 @@ def test_a_file_that_was_changed_or_lost_since_teaching_is_refused(tmp_path):
 def test_the_name_of_a_recipe_is_without_its_version():
     assert base_name("washer.v12") == "washer"
     assert base_name("washer.vx") == "washer.vx" and base_name("washer") == "washer"
+
+
+def test_a_verdict_names_the_engine_that_was_built_of_a_model(tmp_path):
+    from edgelane.runtime.engines.passport import Passport, write_passport
+
+    (tmp_path / "m.onnx").write_bytes(b"graph")
+    digest = hashlib.sha256(b"graph").hexdigest()
+    path = tmp_path / "part.v1.yaml"
+    path.write_text(f"pipeline: inspection\nversion: 1\nartefacts:\n  m.onnx: {digest}\n")
+    told = load_recipe(path).identity()
+    assert told["models"] == {"m.onnx": digest[:16]} and "engines" not in told
+    engine = tmp_path / "m.engine"
+    engine.write_bytes(b"engine")
+    built = hashlib.sha256(b"engine").hexdigest()
+    write_passport(
+        engine,
+        Passport("m.onnx", digest, "10.3.0", "8.7", None, "gpu", None, "fp16", None, None, {},
+                 1.7e9, 1.0, built, 6),
+    )  # fmt: skip
+    assert load_recipe(path).identity()["engines"] == {"m.onnx": built[:16]}
+
+
+def test_a_recipe_keeps_its_name_and_hash_in_a_bundle(tmp_path):
+    path = tmp_path / "part.v1.yaml"
+    path.write_text("pipeline: inspection\nversion: 1\n")
+    other = tmp_path / "config.yaml"
+    other.write_text("name: part\npipeline: inspection\nversion: 1\n")
+    assert load_recipe(path).identity() == load_recipe(other).identity()

@@ -20,7 +20,7 @@ RECIPE = """\
 pipeline: inspection
 source: line?fps=5
 serial: T
-checks: {classifier: {model: colours.onnx, good: [red]}}
+checks: {classifier: {model: colours.onnx, good: [red], least: 0.5}}
 rejects: {megabytes: 0.05}
 """
 BAD = range(3, 40, 3)
@@ -41,7 +41,7 @@ def ran(tmp_path_factory):
 
     def write(path, colour):
         image = colours.picture(colour, (30, 20, 130, 100), (160, 120)).astype(float)
-        image *= 0.51 if colour == "green" else 1.0  # as bright as red is
+        image[20:100, 30:130] *= 0.51 if colour == "green" else 1.0  # as bright as red is
         noisy = image + random.normal(0, 0.6, image.shape)
         cv2.imwrite(str(path), np.clip(noisy, 0, 255).astype(np.uint8))
 

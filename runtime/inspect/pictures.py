@@ -57,7 +57,7 @@ def known_pictures(folder: Path) -> List[Tuple[str, str, Path]]:
 
 
 def pictures_in(path: Path) -> List[Path]:
-    """The pictures of a folder by name, or the one picture that a path names.
+    """The pictures of a folder by name, or the one picture that a path names; no masks.
 
     Raises:
         UsageError: There is nothing at the path, or no picture in the folder.
@@ -67,9 +67,18 @@ def pictures_in(path: Path) -> List[Path]:
     if not path.is_dir():
         raise UsageError(f"there is no picture or folder {path}")
     found = sorted(p for p in path.iterdir() if p.suffix.lower() in KINDS and p.is_file())
+    masks = set(masks_beside(path).values())
+    found = [p for p in found if p not in masks]
     if not found:
         raise UsageError(f"the folder {path} holds no pictures", expected=", ".join(KINDS))
     return found
+
+
+def masks_beside(folder: Path) -> Dict[str, Path]:
+    """Masks by the name of their picture, without its ending: `X.png` beside `X.jpg`."""
+    files = [p for p in folder.iterdir() if p.suffix.lower() in KINDS]
+    photos = {p.stem for p in files if p.suffix.lower() in (".jpg", ".jpeg")}
+    return {p.stem: p for p in sorted(files) if p.suffix.lower() == ".png" and p.stem in photos}
 
 
 def _without(stem: str, endings: Sequence[str]) -> str:

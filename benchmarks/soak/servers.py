@@ -81,6 +81,8 @@ class _MjpegHandler(socketserver.StreamRequestHandler):
             if not line:
                 break
             lines.append(line)
+        if not lines:
+            return  # who only connects has asked nothing
         server.requests += 1
         login = base64.b64encode(server.login.encode()).decode()
         if server.login and f"Authorization: Basic {login}" not in lines:

@@ -455,8 +455,9 @@ class LiveSource(Source):
                 remedy = "check the address, and that the camera is on"
                 if "certificate" in why:
                     remedy = (
-                        "add ?ca=FILE with the certificate of the camera or of who signed it; "
-                        "?verify=no trusts whoever answers"
+                        "add ?ca=FILE with the certificate of the camera itself, which `openssl "
+                        "s_client -connect HOST:PORT` shows, or of who signed it; ?verify=no "
+                        "trusts whoever answers"
                     )
                 elif self._refused:
                     remedy = "check user and password in the address"

@@ -3,7 +3,6 @@
 import http.client
 import re
 import socket
-import ssl
 import time
 from typing import Any, Mapping, Optional, Tuple
 
@@ -11,7 +10,7 @@ import numpy as np
 
 from .address import Address
 from .base import load_cv2
-from .probe import Away, authorization, tls_context, untrusted
+from .probe import Away, authorization, reach
 
 _MOST = 32 << 20
 _CHUNK = 1 << 16
@@ -28,7 +27,7 @@ class MjpegReader:
     Args:
         address: Of the stream.
         timeout: Seconds without a byte after which the camera counts as away.
-        tls: Of an encrypted stream, see `probe.tls_context`.
+        tls: Of an encrypted stream, see `probe.reach`.
 
     Raises:
         Away: It is not there, does not want us, does not prove who it is, or sends something else.
@@ -68,28 +67,20 @@ class MjpegReader:
         self._answer = answer
 
     def _get(self, address: Address, timeout: float, login: Optional[str]) -> Any:
-        if address.scheme == "https":
-            link: Any = http.client.HTTPSConnection(
-                address.host, address.port, timeout=timeout, context=tls_context(self._tls)
-            )
-        else:
-            link = http.client.HTTPConnection(address.host, address.port, timeout=timeout)
+        link = http.client.HTTPConnection(address.host, address.port, timeout=timeout)
+        link.default_port = 443 if address.scheme == "https" else 80  # which `Host` leaves out
+        link.sock = reach(address, timeout, self._tls)
         self._link = link
         headers = {"Authorization": login} if login else {}
         try:
             link.request("GET", address.path, headers=headers)
             return link.getresponse()
-        except ssl.SSLCertVerificationError as error:
-            self.close()
-            raise untrusted(error, address.host) from None
         except socket.timeout:
             why = "no answer from the camera"
-        except ConnectionRefusedError:
-            why = "connection refused"
-        except socket.gaierror:
-            why = f"the name {address.host} is unknown"
         except (OSError, http.client.HTTPException) as error:
-            why = f"not reachable ({getattr(error, 'strerror', None) or type(error).__name__})"
+            why = (
+                f"the camera broke off ({getattr(error, 'strerror', None) or type(error).__name__})"
+            )
         self.close()
         raise Away(why)
 

@@ -10,7 +10,7 @@ import os
 import re
 import socket
 import ssl
-from typing import Any, Dict, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from .address import Address
 
@@ -31,6 +31,7 @@ class Away(Exception):
 _CODEC = re.compile(r"(?im)^a=rtpmap:\d+\s+(H264|H265|HEVC|JPEG|MP4V-ES)/")
 
 
+_PEM = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 _BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")
 _UNKNOWN_SIGNER = (18, 19, 20, 21)  # X509_V_ERR_… of OpenSSL
 _EXPIRED = 10
@@ -70,7 +71,10 @@ def untrusted(error: ssl.SSLCertVerificationError, host: str) -> "Away":
 def reach(
     address: Address, timeout: float, tls: Optional[Mapping[str, Any]] = None
 ) -> socket.socket:
-    """A connection to the camera.
+    """A connection to the camera, over which nothing was said yet.
+
+    A camera whose very certificate is in the file of `ca` is taken whatever name that is for: most
+    cameras sign for themselves, under a name that is no address.
 
     Args:
         address: Of the stream.
@@ -80,8 +84,26 @@ def reach(
     Raises:
         Away: There is none to be had, or the camera does not prove who it is.
     """
+    made = _connect(address, timeout)
+    if address.scheme not in ("rtsps", "https"):
+        return made
     try:
-        made = socket.create_connection((address.host, address.port), timeout)
+        return _encrypt(made, address, tls_context(tls or {}))
+    except ssl.SSLCertVerificationError as error:
+        own = _certificates(tls.get("ca") if tls else None)
+        if error.verify_code in _OTHER_NAME and own:
+            context = tls_context(tls or {})
+            context.check_hostname = False
+            link = _encrypt(_connect(address, timeout), address, context)
+            if link.getpeercert(True) in own:
+                return link
+            link.close()
+        raise untrusted(error, address.host) from None
+
+
+def _connect(address: Address, timeout: float) -> socket.socket:
+    try:
+        return socket.create_connection((address.host, address.port), timeout)
     except socket.timeout:
         raise Away("no answer from the network") from None
     except ConnectionRefusedError:
@@ -90,16 +112,34 @@ def reach(
         raise Away(f"the name {address.host} is unknown") from None
     except OSError as error:
         raise Away(f"not reachable ({error.strerror or error})") from None
-    if address.scheme in ("rtsps", "https"):
-        try:
-            made = tls_context(tls or {}).wrap_socket(made, server_hostname=address.host)
-        except ssl.SSLCertVerificationError as error:
-            made.close()
-            raise untrusted(error, address.host) from None
-        except (OSError, ValueError) as error:
-            made.close()
-            raise Away(f"no encrypted connection ({error})") from None
-    return made
+
+
+def _encrypt(link: socket.socket, address: Address, context: ssl.SSLContext) -> ssl.SSLSocket:
+    """The connection encrypted; closed where that fails.
+
+    Raises:
+        SSLCertVerificationError: The camera does not prove who it is.
+        Away: It does not encrypt.
+    """
+    try:
+        return context.wrap_socket(link, server_hostname=address.host)
+    except ssl.SSLCertVerificationError:
+        link.close()
+        raise
+    except (OSError, ValueError) as error:
+        link.close()
+        raise Away(f"no encrypted connection ({error})") from None
+
+
+def _certificates(path: Optional[str]) -> List[bytes]:
+    """The certificates in a PEM file, as they come over a connection."""
+    if path is None:
+        return []
+    try:
+        with open(path, encoding="latin-1") as file:
+            return [ssl.PEM_cert_to_DER_cert(text) for text in _PEM.findall(file.read())]
+    except (OSError, ValueError):
+        return []
 
 
 def describe(

@@ -26,8 +26,8 @@ def openssl(folder, *words):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """An authority; a camera whose certificate it signed; one that signed for itself; and one
-    whose certificate is for another name."""
+    """An authority; a camera whose certificate it signed; one whose certificate is for another
+    name; one that signed for itself; and one that did so for its serial number, as most do."""
     folder = tmp_path_factory.mktemp("certificates")
     new = ["req", "-newkey", "rsa:2048", "-nodes", "-keyout"]
     openssl(folder, *new, "ca.key", "-x509", "-out", "ca.crt", "-days", "2", "-subj", "/CN=own ca")
@@ -37,9 +37,9 @@ def folder(tmp_path_factory):
         signer = ["-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2"]
         made = ["-in", f"{name}.csr", "-out", f"{name}.crt", "-extfile", f"{name}.txt"]
         openssl(folder, "x509", "-req", *made, *signer)
-    place = ["-addext", "subjectAltName=IP:127.0.0.1"]
-    made = ["self.key", "-x509", "-out", "self.crt", "-days", "2", "-subj", "/CN=camera", *place]
-    openssl(folder, *new, *made)
+    for name, place in (("self", "IP:127.0.0.1"), ("serial", "DNS:ipc-7391.local")):
+        own = ["-x509", "-days", "2", "-subj", f"/CN={name}", "-addext", f"subjectAltName={place}"]
+        openssl(folder, *new, f"{name}.key", "-out", f"{name}.crt", *own)
     return folder
 
 
@@ -66,7 +66,12 @@ def server(kind, folder, name, film, login=""):
 @pytest.mark.parametrize("kind", ["rtsps", "https"])
 @pytest.mark.parametrize(
     ("name", "query"),
-    [("signed", "ca={}/ca.crt"), ("self", "ca={}/self.crt"), ("self", "verify=no")],
+    [
+        ("signed", "ca={}/ca.crt"),
+        ("self", "ca={}/self.crt"),
+        ("serial", "ca={}/serial.crt"),
+        ("self", "verify=no"),
+    ],
 )
 def test_who_is_trusted_is_watched(folder, film, kind, name, query):
     with server(kind, folder, name, film, "joe:secret") as camera:
@@ -83,6 +88,7 @@ def test_who_is_trusted_is_watched(folder, film, kind, name, query):
         ("self", "", "signed by nobody known here"),
         ("self", "&ca={}/ca.crt", "signed by nobody known here"),
         ("elsewhere", "&ca={}/ca.crt", "for another name than 127.0.0.1"),
+        ("serial", "&ca={}/self.crt", "signed by nobody known here"),
     ],
 )
 def test_who_is_not_trusted_gets_no_password(folder, film, kind, name, query, told):

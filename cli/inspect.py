@@ -20,7 +20,9 @@ import click
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
     help="Difference that is allowed, as a share of the contrast.",
 )
-@click.option("--slack", type=click.FloatRange(0, 20), metavar="PX", help="How far an edge may lie.")
+@click.option(
+    "--slack", type=click.FloatRange(0, 20), metavar="PX", help="How far an edge may lie."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON for each part.")
 def command(
     images: str,

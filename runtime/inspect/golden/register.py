@@ -15,6 +15,7 @@ from ...sources.base import load_cv2
 
 COARSEST = 80  # pixels of the shorter side at which the search begins
 EDGES = 2500  # pixels that take part in a step
+CELLS = 32  # along each side, over which the light is compared
 LIKELY = (0.02, 0.03, 0.004, 0.004)  # scale, turn, stretch and shear that are nothing special
 
 
@@ -59,6 +60,8 @@ class Level:
     def __init__(self, cv2: Any, golden: np.ndarray, factor: int) -> None:
         self.factor = factor
         self.image = image = shrink(cv2, golden, factor)
+        y, x = np.mgrid[0 : image.shape[0], 0 : image.shape[1]].astype(np.float32)
+        self.grid = np.stack((x, y), axis=2)
         self.dx = cv2.Sobel(image, cv2.CV_32F, 1, 0, scale=0.125)
         self.dy = cv2.Sobel(image, cv2.CV_32F, 0, 1, scale=0.125)
         steep = cv2.magnitude(self.dx, self.dy)
@@ -77,12 +80,20 @@ class Level:
         self.value = image[y[order], x[order]].astype(np.float64)
         gx, gy = self.dx[y[order], x[order]], self.dy[y[order], x[order]]
         height, width = image.shape
+        self.fine = self.detail(cv2, image)
         self.middle, self.half = ((width - 1) / 2, (height - 1) / 2), max(width, height) / 2
         u, v = (self.x - self.middle[0]) / self.half, (self.y - self.middle[1]) / self.half
+        self.u, self.v = u, v
         # Shift, scale, turn; then what makes a similarity an affine warp.
         self.steepest = np.stack(
             (gx, gy, gx * u + gy * v, gy * u - gx * v, gx * u - gy * v, gx * v + gy * u), axis=1
         ).astype(float)
+
+    @staticmethod
+    def detail(cv2: Any, image: np.ndarray) -> np.ndarray:
+        """What differs from its wider surroundings."""
+        side = (min(image.shape) // 6) | 1
+        return image - cv2.boxFilter(image, cv2.CV_32F, (side, side), borderType=cv2.BORDER_REFLECT)
 
 
 def shrink(cv2: Any, image: np.ndarray, factor: int) -> np.ndarray:
@@ -174,6 +185,7 @@ class Registrar:
         xy = np.stack((level.x, level.y))
         # A sparse picture says little about some of these; there the likely is kept to.
         likely = np.array(LIKELY) * level.half
+        weight: Optional[np.ndarray] = None
         for _ in range(12):
             x, y = warp[:, :2] @ xy + warp[:, 2:]
             inside = (x > 1) & (y > 1) & (x < width - 2) & (y < height - 2)
@@ -184,6 +196,7 @@ class Registrar:
             )[0].astype(np.float64)
             gain, offset = as_light(seen[inside], level.value[inside])
             rest = gain * seen + offset - level.value
+            rest -= _slope(level, seen, rest, weight) if weight is not None else 0.0
             spread = 1.4826 * np.median(np.abs(rest[inside])) + 1.0
             weight = inside / (1 + (rest / (2 * spread)) ** 2)
             weighted = level.steepest * weight[:, None]
@@ -212,20 +225,37 @@ class Registrar:
         how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         if not np.isfinite(warp).all() or not 0.3 < np.linalg.det(warp[:, :2]) < 3:
             return Registration(np.eye(2, 3), 1.0, 0.0, -1.0, 0.0)
-        seen = cv2.warpAffine(image, warp, size, flags=how)
+        seen = cv2.warpAffine(image, warp, size, flags=how, borderMode=cv2.BORDER_REPLICATE)
         inside = cv2.warpAffine(np.full(image.shape, 255, np.uint8), warp, size, flags=how) > 250
         covered = float(inside.mean())
         if covered < 0.2:
             return Registration(whole, 1.0, 0.0, -1.0, covered)
         a, b = level.image[inside], seen[inside]
-        gain, offset = as_light(b, a)
+        # Light that falls off across the picture hides what is alike, but in the detail.
+        fine, own = level.fine[inside], level.detail(cv2, seen)[inside]
+        likeness = max(_alike(a, b), _alike(fine, own))
+        gain = as_light(own, fine)[0]
         # Once more without what is a defect or lies beside an edge.
-        calm = np.abs(gain * b + offset - a) < 0.15 * (float(a.max()) - float(a.min())) + 2
+        calm = np.abs(gain * own - fine) < 0.15 * (float(a.max()) - float(a.min())) + 2
         if calm.mean() > 0.5:
-            gain, offset = as_light(b[calm], a[calm])
-        a, b = a - a.mean(), b - b.mean()
-        likeness = float((a @ b) / np.sqrt((a @ a) * (b @ b) + 1e-9))
+            gain, a, b = as_light(own[calm], fine[calm])[0], a[calm], b[calm]
+        offset = float(a.mean() - gain * b.mean())
         return Registration(whole, gain, offset, likeness, covered)
+
+
+def _slope(level: Level, seen: np.ndarray, rest: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """The part of the rest that light explains which falls off across the picture."""
+    columns = np.stack((seen * level.u, seen * level.v))
+    weighted = columns * weight
+    normal = weighted @ columns.T
+    normal[range(2), range(2)] += 1e-2 * float(weight @ (seen * seen)) + 1e-6
+    return np.linalg.solve(normal, weighted @ rest) @ columns
+
+
+def _alike(a: np.ndarray, b: np.ndarray) -> float:
+    """Correlation of two rows of values, -1..1."""
+    a, b = a - a.mean(), b - b.mean()
+    return float((a @ b) / np.sqrt((a @ a) * (b @ b) + 1e-9))
 
 
 def as_light(seen: np.ndarray, wanted: np.ndarray) -> Tuple[float, float]:
@@ -237,14 +267,23 @@ def as_light(seen: np.ndarray, wanted: np.ndarray) -> Tuple[float, float]:
     return gain, float(wanted.mean() - gain * seen.mean())
 
 
-def local_shifts(golden: Level, seen: np.ndarray, reach: float, window: int) -> np.ndarray:
+def local_shifts(
+    golden: Level,
+    seen: np.ndarray,
+    reach: float,
+    window: int,
+    start: Optional[np.ndarray] = None,
+    inside: Optional[np.ndarray] = None,
+) -> np.ndarray:
     """Small shifts that the affine warp leaves, smooth over a window.
 
     Args:
         golden: One size of the golden picture.
         seen: `(h, w)` float32 of the same size, warped and as light as the golden picture.
-        reach: Largest shift, in pixels of that size.
+        reach: Largest shift beyond the start, in pixels of that size.
         window: Pixels of that size over which one shift is found.
+        start: `(h, w, 2)` float32 shifts that are known already.
+        inside: `(h, w)` float32, 0 where `seen` shows nothing.
 
     Returns:
         `(h, w, 2)` float32: add to a place of the golden picture to find it in `seen`.
@@ -256,27 +295,66 @@ def local_shifts(golden: Level, seen: np.ndarray, reach: float, window: int) -> 
         return cv2.boxFilter(image, cv2.CV_32F, box, borderType=cv2.BORDER_REFLECT)
 
     gx, gy = golden.dx, golden.dy
+    if inside is not None:
+        gx, gy = gx * inside, gy * inside
     xx, xy, yy = mean(gx * gx), mean(gx * gy), mean(gy * gy)
     # Where there are no edges, or edges one way alone, the shift stays at nothing.
     damp = 0.02 * float((xx + yy).mean()) + 1e-3
     xx, yy = xx + damp, yy + damp
     over = 1.0 / (xx * yy - xy * xy)
-    height, width = seen.shape
-    shift = np.zeros((height, width, 2), np.float32)
-    grid: Optional[np.ndarray] = None
-    image = seen
-    for _ in range(2):
+    # Beyond what a shift of `reach` explains it is a defect, not a shift.
+    limit = 1.5 * reach * cv2.magnitude(gx, gy) + 1
+    shift = np.zeros((*seen.shape, 2), np.float32)
+    for turn in range(2):
+        image = seen
+        if turn or start is not None:
+            place = golden.grid + shift if start is None else golden.grid + start + shift
+            image = cv2.remap(seen, place, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         rest = image - golden.image
-        # Beyond what a shift of `reach` explains it is a defect, not a shift.
-        limit = 1.5 * reach * cv2.magnitude(gx, gy) + 1
-        rest = np.clip(rest, -limit, limit)
+        rest /= 1 + (rest / limit) ** 2
         bx, by = mean(gx * rest), mean(gy * rest)
         shift[..., 0] -= over * (yy * bx - xy * by)
         shift[..., 1] -= over * (xx * by - xy * bx)
         np.clip(shift, -reach, reach, out=shift)
-        if grid is None:
-            y, x = np.mgrid[0:height, 0:width].astype(np.float32)
-            grid = np.stack((x, y), axis=2)
-            image = cv2.remap(seen, grid + shift, None, cv2.INTER_LINEAR,
-                              borderMode=cv2.BORDER_REPLICATE)  # fmt: skip
-    return shift
+    return shift if start is None else start + shift
+
+
+def light_field(
+    golden: np.ndarray, seen: np.ndarray, gain: float, offset: float
+) -> Tuple[np.ndarray, float]:
+    """What makes the tested picture as light as the golden one, place by place.
+
+    A surface of the second order, so that it follows lamps and not defects, fitted to means over
+    cells with Cauchy weights.
+
+    Args:
+        golden: `(h, w)` float32.
+        seen: `(h, w)` float32 that lies upon it.
+        gain: Over the whole picture.
+        offset: To add after that.
+
+    Returns:
+        `(h, w)` float32 to multiply with, between half and twice `gain`, and what to add then.
+    """
+    cv2 = load_cv2()
+    height, width = golden.shape
+    size = (min(width, CELLS), min(height, CELLS))
+    wanted = cv2.resize(golden, size, interpolation=cv2.INTER_AREA).ravel().astype(np.float64)
+    known = cv2.resize(seen, size, interpolation=cv2.INTER_AREA).ravel().astype(np.float64) * gain
+    v, u = np.mgrid[-1 : 1 : size[1] * 1j, -1 : 1 : size[0] * 1j].reshape(2, -1)
+    one = np.ones_like(u)
+    surface = np.stack((one, u, v, u * u, u * v, v * v))
+    columns = np.vstack((surface * known, one * known.mean()))
+    left = wanted - offset - known
+    rest, bend = left, np.zeros(7)
+    for _ in range(4):
+        spread = 1.4826 * np.median(np.abs(rest)) + 1.0
+        weighted = columns / (1 + (rest / (2 * spread)) ** 2)
+        normal = weighted @ columns.T
+        # Where the pictures tell little of it the light is even.
+        normal[range(7), range(7)] += 1e-2 * normal[0, 0] + 1e-6
+        bend = np.linalg.solve(normal, weighted @ left)
+        rest = left - bend @ columns
+    field = np.clip(1 + bend[:6] @ surface, 0.5, 2.0).reshape(size[::-1]).astype(np.float32)
+    field = cv2.resize(field * np.float32(gain), (width, height), interpolation=cv2.INTER_LINEAR)
+    return field, offset + float(bend[6] * known.mean())

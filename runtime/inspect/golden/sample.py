@@ -7,7 +7,7 @@ import numpy as np
 
 from ....core import DataError
 from ...sources.base import load_cv2
-from .register import Level, Registrar, Registration, local_shifts
+from .register import Level, Registrar, Registration, light_field, local_shifts
 
 # Times the tolerance: how far apart two pictures are in the thick of a defect. A tolerance that was
 # learnt leaves edges out already.
@@ -60,12 +60,16 @@ class Difference(NamedTuple):
         registration: Where the golden picture lies.
         focus: Sharpness of the tested picture over that of the golden one.
         excess: `(h, w)` float32 in golden pixels: difference beyond the tolerance, of contrast 1.
+        laid: The tested picture laid upon the golden one and as light, in golden pixels.
+        inside: `(h, w)` bool: where it is seen.
     """
 
     blobs: List[Blob]
     registration: Registration
     focus: float
     excess: np.ndarray
+    laid: np.ndarray
+    inside: np.ndarray
 
 
 def _grey(image: np.ndarray) -> np.ndarray:
@@ -141,6 +145,7 @@ class Golden:
         self._registrar = Registrar(self.grey)
         levels = self._registrar.levels
         self._fine: Level = levels[-1]
+        self._coarse: Optional[Level] = levels[-2] if len(levels) > 1 else None
         height, width = self.grey.shape
         y, x = np.mgrid[0:height, 0:width].astype(np.float32)
         self._grid = np.stack((x, y), axis=2)
@@ -200,24 +205,47 @@ class Golden:
         grey = _grey(image)
         whole = cv2.warpAffine(grey, found.warp, self.size, flags=how,
                                borderMode=cv2.BORDER_REPLICATE)  # fmt: skip
+        inside = cv2.warpAffine(
+            np.full(grey.shape, 255, np.uint8), found.warp, self.size, flags=how
+        )
         small = cv2.resize(
             whole, fine.image.shape[::-1],
             interpolation=cv2.INTER_AREA if fine.factor > 1 else cv2.INTER_LINEAR,
         )  # fmt: skip
         small = cv2.GaussianBlur(small.astype(np.float32), (5, 5), 1.2)
-        small = small * found.gain + found.offset
-        window = max(settings.window // fine.factor, 3) | 1
-        shift = local_shifts(fine, small, settings.reach / fine.factor, window)
-        shift = cv2.resize(shift, self.size, interpolation=cv2.INTER_LINEAR) * fine.factor
-        place = cv2.transform(self._grid + shift, found.warp.astype(np.float32))
+        gain, offset = light_field(fine.image, small, found.gain, found.offset)
+        place = self._grid + self._shifts(gain * small + offset, inside)
+        place = cv2.transform(place, found.warp.astype(np.float32))
         laid = cv2.remap(image, place, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        laid = cv2.convertScaleAbs(laid, alpha=found.gain, beta=found.offset)
-        inside = cv2.warpAffine(
-            np.full(grey.shape, 255, np.uint8), found.warp, self.size, flags=how
-        )
-        # As far as edges may wander, what lies beyond the border may come into view.
-        rim = 2 * int(np.ceil(settings.reach + settings.slack + 1)) + 1
+        gain = cv2.resize(gain, self.size, interpolation=cv2.INTER_LINEAR)
+        if laid.ndim == 3:
+            gain = cv2.merge((gain,) * 3)
+        laid = cv2.convertScaleAbs(cv2.multiply(laid, gain, dtype=cv2.CV_32F), beta=offset)
+        # Beyond the border nothing is known, and beside it as little as edges may wander.
+        rim = 2 * int(np.ceil(settings.reach + settings.slack)) + 1
         return laid, cv2.erode(inside, np.ones((rim, rim), np.uint8), borderValue=0) == 255
+
+    def _shifts(self, small: np.ndarray, inside: np.ndarray) -> np.ndarray:
+        """By how much places lie elsewhere than the warp says, `(h, w, 2)` float32 pixels.
+
+        Wide regions first, which may lie far off and hardly follow a defect, then small ones.
+        """
+        cv2, settings, fine = self._cv2, self.settings, self._fine
+        window = max(settings.window // fine.factor, 3) | 1
+        near = cv2.resize(inside, fine.image.shape[::-1], interpolation=cv2.INTER_AREA)
+        near = (near == 255).astype(np.float32)
+        start = None
+        if self._coarse is not None:
+            coarse, size = self._coarse, self._coarse.image.shape[::-1]
+            # Four times as wide in pixels of the picture.
+            start = local_shifts(
+                coarse, cv2.resize(small, size, interpolation=cv2.INTER_AREA),
+                2 * settings.reach / coarse.factor, 2 * window | 1, inside=cv2.resize(near, size),
+            )  # fmt: skip
+            start = cv2.resize(start, fine.image.shape[::-1], interpolation=cv2.INTER_LINEAR)
+            start *= coarse.factor / fine.factor
+        shift = local_shifts(fine, small, settings.reach / fine.factor, window, start, near)
+        return cv2.resize(shift, self.size, interpolation=cv2.INTER_LINEAR) * fine.factor
 
     def compare(self, image: np.ndarray) -> Difference:
         """Differences of a tested picture that good parts do not explain.
@@ -246,7 +274,7 @@ class Golden:
             low, high = cv2.merge((low,) * 3), cv2.merge((high,) * 3)
         excess, thick = self._excess(laid, low, high)
         excess[~inside] = 0
-        return Difference(self._blobs(excess, thick, found), found, focus, excess)
+        return Difference(self._blobs(excess, thick, found), found, focus, excess, laid, inside)
 
     def _excess(
         self, seen: np.ndarray, low: np.ndarray, high: np.ndarray

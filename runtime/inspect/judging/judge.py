@@ -5,7 +5,7 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
 
-from ....core import ConfigError
+from ....core import ConfigError, DataError
 from ....core.verdict import FAIL, PASS, Reason, Verdict
 from ...sources.base import load_cv2
 from ..gauges.colour import ciede2000, lab
@@ -160,7 +160,11 @@ class Judge:
             if problems:
                 return (self._unsure(look, problems),), problems
             return (self._part(look, image, self._gauge(image)),), problems
-        looks = find_parts(image, self.settings.part.least_area, self.size)
+        try:
+            looks = find_parts(image, self.settings.part.least_area, self.size)
+        except DataError as error:
+            trouble = Reason("ground", None, condition=True, text=str(error))
+            return (), problems or (trouble,)
         near = [self._near(look, image) for look in looks]
         close = any(n and not k.cut for n, k in zip(near, looks))
         gauged = self._gauge(image) if close and not problems else None
@@ -201,9 +205,12 @@ class Judge:
         light = taught.get("light")
         if light:
             level = picture_light(image)
+            dark = level < float(light[0])
+            text = (f"the ground is {'darker' if dark else 'lighter'} than when taught: look at "
+                    "the exposure and the lamp")  # fmt: skip
             reasons.append(
                 Reason("light", level, float(light[0]), float(light[1]), unit="grey levels",
-                       condition=True, text="grey level of the ground; others than when taught")
+                       condition=True, text=text)
             )  # fmt: skip
         return tuple(r for r in reasons if r.outcome != PASS)
 
@@ -372,7 +379,8 @@ def combine(
     if len(parts) == count == 1 and not problems:
         return parts[0]
     reasons: List[Reason] = list(problems)
-    if len(parts) != count:
+    # What is wrong with the picture makes parts that were or were not found mean nothing.
+    if len(parts) != count and not problems:
         text = "no part is in view" if not parts else f"{len(parts)} parts are in view"
         reasons.insert(0, Reason("parts", number, count, count, condition=True, text=text))
     if len(parts) == 1:

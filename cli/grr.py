@@ -2,13 +2,14 @@
 
 import json
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional, Tuple
 
 import click
 
 
 @click.command("grr")
-@click.argument("table", metavar="TABLE.csv")
+@click.argument("sources", nargs=-1, required=True, metavar="TABLE.csv | [OPERATOR=]RUN…")
+@click.option("--gauge", metavar="NAME", help="Which gauge of the runs' recipe is studied.")
 @click.option(
     "--tolerance", type=float, metavar="T", help="Upper minus lower limit, in units of the values."
 )
@@ -30,7 +31,8 @@ import click
 @click.option("--out", metavar="DIR", help="Folder for a page with charts, and tables as CSV.")
 @click.option("--json", "as_json", is_flag=True, help="Print the study as JSON.")
 def command(
-    table: str,
+    sources: Tuple[str, ...],
+    gauge: Optional[str],
     tolerance: Optional[float],
     method: str,
     no_operator: bool,
@@ -45,31 +47,52 @@ def command(
     TABLE.csv has the columns part, operator, trial and value, every operator measuring every part
     equally often; ten parts, three operators and three trials are usual. With --attribute the
     last column is verdict, and a column reference says what each part truly is.
+
+    In place of a table, run folders of a recipe: in each the same parts, in the same order. Each is
+    a trial of its operator, or of the camera alone where none is named; the tolerance is the
+    recipe's.
     """
     from ..core import UsageError
-    from .jobs.studies import read_table, write_study
+    from .jobs.studies import read_table, split_source, write_study
 
+    first, title = sources[0], Path(sources[0]).stem
+    runs = len(sources) > 1 or (split_source(first)[1] / "events.db").is_file()
     if attribute:
         if tolerance is not None or no_operator or method != "anova":
             raise UsageError("--tolerance, --method and --no-operator are for measured values")
-        result, lines, section = _attribute(read_table(table), fail)
+        if runs:
+            raise UsageError("the verdicts of runs are studied by edgelane agreement")
+        result, lines, section = _attribute(read_table(first), fail)
     else:
         if fail is not None:
             raise UsageError("--fail is for verdicts", remedy="add --attribute")
-        result, lines, section = _measured(read_table(table), tolerance, method, no_operator, unit)
+        if gauge is not None and not runs:
+            raise UsageError("--gauge is for runs", remedy="leave it out: a table is of one gauge")
+        if runs:
+            from .jobs.measured import measured_runs
+
+            found = measured_runs(sources, gauge)
+            study, title = found.study, found.gauge
+            unit = unit or found.unit
+            tolerance = found.tolerance if tolerance is None else tolerance
+            no_operator = no_operator or not found.handled
+        else:
+            from ..pipelines.quality import read_study
+
+            study = read_study(read_table(first))
+        result, lines, section = _measured(study, tolerance, method, no_operator, unit)
     if out is not None:
-        page = write_study(Path(out), "grr", Path(table).stem, result, [section])
+        page = write_study(Path(out), "grr", title, result, [section])
         result["report"] = str(page)
         lines.append(f"report   {result['report']}")
     for line in [json.dumps(result)] if as_json else lines:
         click.echo(line)
 
 
-def _measured(text: str, tolerance, method: str, no_operator: bool, unit: str):
+def _measured(study: Any, tolerance, method: str, no_operator: bool, unit: str):
     from ..dashboard.quality import MEANING, gauge_section
-    from ..pipelines.quality import gauge_study, read_study
+    from ..pipelines.quality import gauge_study
 
-    study = read_study(text)
     found = gauge_study(study, tolerance, method, operators=not no_operator)
     gauge = found.components["gauge"]
     p, o, r = found.size
@@ -77,7 +100,8 @@ def _measured(text: str, tolerance, method: str, no_operator: bool, unit: str):
     handled = "nobody handles it" if no_operator else f"{o} operators"
     lines = [f"study    {p} parts, {handled}, {r} trials, by {how}"]
     if gauge.of_tolerance is not None:
-        lines.append(f"%GRR     {gauge.of_tolerance:.1f} % of the tolerance of {tolerance:g}")
+        whole = f"{tolerance:g} {unit}".rstrip()
+        lines.append(f"%GRR     {gauge.of_tolerance:.1f} % of the tolerance of {whole}")
     lines.append(f"%GRR     {gauge.of_total:.1f} % of the total variation")
     lines.append(f"ndc      {'no limit' if found.ndc is None else found.ndc}")
     lines.append(f"{'source':<18}{'sd':>12}{'% total':>10}{'% tolerance':>13}")

@@ -3,7 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from ...pipelines.quality import AttributeStudy, Judgements, attribute_study
 from ...pipelines.quality.tables import judgements, read_reference, read_verdicts
 from ...runtime.inspect.pictures import known_pictures
 from .folder import read_events
-from .studies import read_table
+from .studies import in_turn, read_table, split_source
 
 LINES = (".jsonl", ".ndjson", ".json")
 
@@ -48,7 +48,7 @@ def agree(
     known: Dict[str, str] = {}
     aliases: Dict[str, str] = {}
     for number, source in enumerate(sources, 1):
-        operator, path = _split(source)
+        operator, path = split_source(source)
         if path.is_dir():
             found = _of_run(path, operator, aliases)
         elif path.suffix.lower() in LINES:
@@ -66,17 +66,10 @@ def agree(
     # A run's part may be named by its number or by its serial number elsewhere.
     rows = [(aliases.get(part, part), who, trial, said) for part, who, trial, said in rows]
     known = {aliases.get(part, part): said for part, said in known.items()}
-    study = judgements(_in_turn(rows), _of(rows, known) if known else None)
+    study = judgements(in_turn(rows), _of(rows, known) if known else None)
     if unsure is not None:
         study = _counted(study, unsure)
     return attribute_study(study, fail)
-
-
-def _split(source: str) -> Tuple[Optional[str], Path]:
-    operator, mark, path = source.partition("=")
-    if mark and operator and not Path(source).exists():
-        return operator, Path(path)
-    return None, Path(source)
 
 
 def _of_run(folder: Path, operator: Optional[str], aliases: Dict[str, str]) -> Rows:
@@ -126,18 +119,6 @@ def _join(known: Dict[str, str], more: Optional[Mapping[str, str]], where: str) 
             raise DataError(
                 f"part {part} has two references", got=f"{said!r} in {where} after {known[part]!r}"
             )
-
-
-def _in_turn(rows: Iterable[Tuple[str, str, str, str]]) -> Rows:
-    """The trials of each operator counted from 1, in order of the sources."""
-    turns: Dict[str, List[str]] = {}
-    out: Rows = []
-    for part, who, trial, said in rows:
-        trials = turns.setdefault(who, [])
-        if trial not in trials:
-            trials.append(trial)
-        out.append((part, who, str(trials.index(trial) + 1), said))
-    return out
 
 
 def _of(rows: Rows, known: Mapping[str, str]) -> Dict[str, str]:

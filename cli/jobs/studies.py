@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple, Union
 
 from ...core import DataError, StorageError, UsageError
 from ...pipelines.quality import AttributeStudy
@@ -23,6 +23,26 @@ def read_table(table: Union[str, Path]) -> str:
         return path.read_bytes().decode("utf-8")
     except UnicodeDecodeError:
         raise DataError(f"{table} is not UTF-8 text", remedy="save it as CSV UTF-8") from None
+
+
+def split_source(source: str) -> Tuple[Optional[str], Path]:
+    """Operator and path of `OPERATOR=PATH`; no operator of a plain path."""
+    operator, mark, path = source.partition("=")
+    if mark and operator and not Path(source).exists():
+        return operator, Path(path)
+    return None, Path(source)
+
+
+def in_turn(rows: Iterable[Tuple[str, str, str, str]]) -> List[Tuple[str, str, str, str]]:
+    """Rows of part, operator, trial and value, the trials of each operator counted from 1."""
+    turns: Dict[str, List[str]] = {}
+    out: List[Tuple[str, str, str, str]] = []
+    for part, who, trial, said in rows:
+        trials = turns.setdefault(who, [])
+        if trial not in trials:
+            trials.append(trial)
+        out.append((part, who, str(trials.index(trial) + 1), said))
+    return out
 
 
 def attribute_lines(found: AttributeStudy) -> List[str]:

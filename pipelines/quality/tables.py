@@ -71,6 +71,20 @@ def read_study(text: str) -> Study:
     """
     delimiter, rows = _rows(text, ("part", "operator", "value"), ("trial",))
     comma = delimiter != ","
+    return _study(rows, comma)
+
+
+def measurements(rows: Iterable[Tuple[str, str, str, str]]) -> Study:
+    """A study of rows: part, operator, trial and value, in any order.
+
+    Raises:
+        DataError: As `read_study`.
+    """
+    names = ("part", "operator", "trial", "value")
+    return _study([(k, dict(zip(names, row))) for k, row in enumerate(rows, 1)], False)
+
+
+def _study(rows: List[Row], comma: bool) -> Study:
     cells, parts, operators = _cells(rows, "value")
     values = [[[_number(v, line, comma) for line, v in c] for c in row] for row in cells]
     return Study(np.asarray(values, dtype=np.float64), parts, operators)

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from edgelane.cli.app import run_cli
+from edgelane.core import Event
+from edgelane.runtime.journal import Journal
 
 
 def measured(path, noise=0.05, seed=0, shape=(10, 3, 3)):
@@ -105,3 +107,52 @@ def test_what_is_no_file_is_told(tmp_path, capsys):
     table = measured(tmp_path / "t.csv")
     assert run_cli(["grr", table, "--out", table]) == 1
     assert "cannot be made" in capsys.readouterr().err
+
+
+def ran(folder, values, unit="mm", limits=(11.5, 12.5)):
+    """A run folder in which a bore was measured on each part."""
+    folder.mkdir(parents=True)
+    with Journal(folder / "events.db") as journal:
+        for k, value in enumerate(values, 1):
+            reasons = [{"name": "bore", "outcome": "pass", "value": value, "limits": list(limits),
+                        "unit": unit},
+                       {"name": "difference", "outcome": "pass", "value": 1.0 + k / 9,
+                        "limits": [None, 9.0]}]  # fmt: skip
+            payload = {"part": k, "serial": f"P{k:06d}", "verdict": "pass", "reasons": reasons}
+            journal.write("camera", k, k / 10, [Event("camera", k / 10, "verdict", payload, k)])
+    return str(folder)
+
+
+def test_runs_of_the_same_parts_are_a_study_of_the_camera(tmp_path, capsys):
+    rng = np.random.default_rng(3)
+    values = 12 + rng.normal(0, 0.1, (10, 1)) + rng.normal(0, 0.005, (10, 3))
+    runs = [ran(tmp_path / f"run{t}", values[:, t].tolist()) for t in range(3)]
+    assert run_cli(["grr", *runs, "--json", "--out", str(tmp_path / "out")]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["parts"], found["operators"], found["trials"]) == (10, 1, 3)
+    within = float(np.sqrt(values.var(axis=1, ddof=1).mean()))
+    assert found["tolerance"] == 1.0 and found["verdict"] == "good"
+    assert found["grr_of_tolerance"] == pytest.approx(600 * within, rel=1e-6)
+    assert "in mm" in (tmp_path / "out" / "grr.html").read_text(encoding="utf-8")
+    handled = [f"Ann={runs[0]}", f"Ann={runs[1]}", f"Bo={runs[2]}", f"Bo={runs[0]}"]
+    assert run_cli(["grr", *handled, "--tolerance", "0.5"]) == 0
+    out = capsys.readouterr().out
+    assert "10 parts, 2 operators, 2 trials" in out and "of the tolerance of 0.5 mm" in out
+
+
+def test_runs_that_make_no_study_are_one_sentence(tmp_path, capsys):
+    run = ran(tmp_path / "a", [12.0, 12.1, 11.9])
+    short = ran(tmp_path / "b", [12.0, 12.1])
+    unmeasured = ran(tmp_path / "c", [12.0, None, 11.9])
+    for arguments, code, said in (
+        ([run, short], 1, "trial 2 of part 3 by operator camera is missing"),
+        ([run, unmeasured], 1, "part 2 of"),
+        ([run, run, "--gauge", "bor"], 2, "Did you mean 'bore'"),
+        ([run, f"Bo={run}"], 2, "some runs name an operator"),
+        ([run, str(tmp_path / "none")], 2, "is no run folder"),
+        ([run, run, "--attribute"], 2, "edgelane agreement"),
+        ([measured(tmp_path / "t.csv"), "--gauge", "bore"], 2, "--gauge is for runs"),
+    ):
+        assert run_cli(["grr", *arguments]) == code
+        err = capsys.readouterr().err
+        assert said in err and err.count("\n") == 1

@@ -13,12 +13,12 @@ from typing import IO, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tupl
 
 from ..core import ModelError
 from .files import whole_file
+from .protobuf import FIXED32, FIXED64, LENGTH, VARINT, fields, text, varint, write_field
 
 PathLike = Union[str, "os.PathLike[str]"]
 
 _GRAPH = 7
 _METADATA = 14
-_VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
 _TEXT_LIMIT = 64 << 20  # no note is longer; a larger one is a sign of a broken file
 
 
@@ -127,19 +127,19 @@ def _fields(file: IO[bytes], path: PathLike) -> Iterator[_Field]:
         file.seek(position)
         try:
             head = file.read(20)  # a tag and a length take ten bytes each at most
-            tag, used = _varint(head, 0)
+            tag, used = varint(head, 0)
             number, kind = tag >> 3, tag & 7
-            if kind == _VARINT:
+            if kind == VARINT:
                 content = position + used
-                used = _varint(head, used)[1]
+                used = varint(head, used)[1]
                 position = start + used
-            elif kind == _LENGTH:
-                length, used = _varint(head, used)
+            elif kind == LENGTH:
+                length, used = varint(head, used)
                 content = start + used
                 position = content + length
-            elif kind in (_FIXED64, _FIXED32):
+            elif kind in (FIXED64, FIXED32):
                 content = start + used
-                position = content + (8 if kind == _FIXED64 else 4)
+                position = content + (8 if kind == FIXED64 else 4)
             else:
                 raise ValueError("no field begins like this")
             if not 0 < number < 1 << 29:
@@ -155,7 +155,7 @@ def _fields(file: IO[bytes], path: PathLike) -> Iterator[_Field]:
                 expected=f"at least {position:,}",
                 remedy="download or export it again",
             )
-        graph = graph or (number == _GRAPH and kind == _LENGTH)
+        graph = graph or (number == _GRAPH and kind == LENGTH)
         yield _Field(number, kind, start, content, position)
     if not graph:
         raise _no_onnx(path, "there is no graph in it" if size else "an empty file")
@@ -166,7 +166,7 @@ def _no_onnx(path: PathLike, got: str) -> ModelError:
 
 
 def _is_note(field: _Field) -> bool:
-    return field.number == _METADATA and field.kind == _LENGTH
+    return field.number == _METADATA and field.kind == LENGTH
 
 
 def _note(file: IO[bytes], field: _Field) -> Tuple[str, str]:
@@ -176,63 +176,20 @@ def _note(file: IO[bytes], field: _Field) -> Tuple[str, str]:
         raise _no_onnx(getattr(file, "name", "the file"), f"a note of {length:,} bytes")
     file.seek(field.content)
     data = file.read(length)
-    texts = {1: b"", 2: b""}
-    position = 0
+    texts = {1: "", 2: ""}
     try:
-        while position < length:
-            tag, position = _varint(data, position)
-            number, kind = tag >> 3, tag & 7
-            if kind == _VARINT:
-                position = _varint(data, position)[1]
-                continue
-            if kind == _LENGTH:
-                size, position = _varint(data, position)
-            elif kind in (_FIXED64, _FIXED32):
-                size = 8 if kind == _FIXED64 else 4
-            else:
-                raise ValueError("no field begins like this")
-            if position + size > length:
-                raise ValueError("a text is longer than its note")
-            if kind == _LENGTH and number in texts:
-                texts[number] = data[position : position + size]
-            position += size
+        for number, value in fields(data, 0, length):
+            if number in texts and isinstance(value, tuple):
+                texts[number] = text(data, value)
     except ValueError as reason:
         name = getattr(file, "name", "the file")
         raise _no_onnx(name, f"{reason}, in a note at byte {field.start:,}") from None
-    return texts[1].decode("utf-8", "replace"), texts[2].decode("utf-8", "replace")
-
-
-def _varint(data: bytes, position: int) -> Tuple[int, int]:
-    """The number at a position and the position after it."""
-    value = shift = 0
-    while True:
-        if position >= len(data) or shift > 63:
-            raise ValueError("a number does not end")
-        byte = data[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, position
-        shift += 7
+    return texts[1], texts[2]
 
 
 def _encode(key: str, value: str) -> bytes:
-    body = _text(1, key) + _text(2, value)
-    return _number(_METADATA << 3 | _LENGTH) + _number(len(body)) + body
-
-
-def _text(number: int, text: str) -> bytes:
-    data = text.encode("utf-8")
-    return _number(number << 3 | _LENGTH) + _number(len(data)) + data
-
-
-def _number(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
+    body = write_field(1, key.encode("utf-8")) + write_field(2, value.encode("utf-8"))
+    return write_field(_METADATA, body)
 
 
 def _copy(file: IO[bytes], out: IO[bytes], start: int, end: int) -> None:

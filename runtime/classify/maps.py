@@ -64,7 +64,7 @@ def read_graph(data: bytes, where: str) -> Graph:
     """
     try:
         graph = read(data)
-    except (ValueError, IndexError):
+    except ValueError:
         raise ModelError(f"{where} is no ONNX file, or damaged") from None
     if not graph.nodes:
         raise ModelError(f"{where} holds no operators", expected="an ONNX of a classifier")

@@ -7,7 +7,9 @@ encoding.
 """
 
 import struct
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+from ..protobuf import fields, text, varint, write_field, write_whole_number
 
 FLOAT, INT64, FLOAT16 = 1, 7, 10
 
@@ -47,16 +49,22 @@ def read(data: Any) -> Graph:
     """Read a serialised `ModelProto`.
 
     Raises:
-        ValueError, IndexError: It is damaged.
+        ValueError: It is damaged.
     """
-    view = memoryview(data)
+    try:
+        return _graph(memoryview(data))
+    except (TypeError, struct.error):  # a number stands where a message must, or a half one
+        raise ValueError("a field is not of its kind") from None
+
+
+def _graph(view: memoryview) -> Graph:
     nodes: List[Node] = []
     constants: Dict[str, Tensor] = {}
     outputs: Dict[str, Tuple[Optional[int], int]] = {}
-    for number, value in _fields(view, 0, len(view)):
+    for number, value in fields(view, 0, len(view)):
         if number != 7:
             continue
-        for part, span in _fields(view, *value):
+        for part, span in fields(view, *value):
             if part == 1:
                 node, constant = _node(view, *span)
                 if constant is not None:
@@ -78,19 +86,19 @@ def _node(view: memoryview, start: int, end: int) -> Tuple[Node, Optional[Tensor
     operator = domain = ""
     numbers: Dict[str, Tuple[int, ...]] = {}
     constant = None
-    for number, value in _fields(view, start, end):
+    for number, value in fields(view, start, end):
         if number == 1:
-            inputs.append(_text(view, value))
+            inputs.append(text(view, value))
         elif number == 2:
-            outputs.append(_text(view, value))
+            outputs.append(text(view, value))
         elif number == 4:
-            operator = _text(view, value)
+            operator = text(view, value)
         elif number == 5:
             name, found, tensor = _attribute(view, *value)
             numbers[name] = found
             constant = tensor or constant
         elif number == 7:
-            domain = _text(view, value)
+            domain = text(view, value)
     if domain not in ("", "ai.onnx"):
         operator = f"{domain}::{operator}"
     node = Node(operator, tuple(inputs), tuple(outputs), numbers)
@@ -100,9 +108,9 @@ def _node(view: memoryview, start: int, end: int) -> Tuple[Node, Optional[Tensor
 def _attribute(view: memoryview, start: int, end: int):
     """AttributeProto: name 1, i 3, t 5, ints 8."""
     name, found, tensor = "", [], None
-    for number, value in _fields(view, start, end):
+    for number, value in fields(view, start, end):
         if number == 1:
-            name = _text(view, value)
+            name = text(view, value)
         elif number == 3:
             found = [_signed(value)]
         elif number == 5:
@@ -117,7 +125,7 @@ def _tensor(view: memoryview, start: int, end: int) -> Tuple[str, Tensor]:
     name, kind, shape, external = "", 0, [], False
     values: List[int] = []
     raw: Optional[Tuple[int, int]] = None
-    for number, value in _fields(view, start, end):
+    for number, value in fields(view, start, end):
         if number == 1:
             shape += _packed(view, value)
         elif number == 2:
@@ -125,7 +133,7 @@ def _tensor(view: memoryview, start: int, end: int) -> Tuple[str, Tensor]:
         elif number == 7:
             values += _packed(view, value)
         elif number == 8:
-            name = _text(view, value)
+            name = text(view, value)
         elif number == 9:
             raw = value
         elif number == 14:
@@ -138,23 +146,19 @@ def _tensor(view: memoryview, start: int, end: int) -> Tuple[str, Tensor]:
 def _value(view: memoryview, start: int, end: int) -> Tuple[str, Optional[int], int]:
     """ValueInfoProto: name 1, type 2 > tensor_type 1 > elem_type 1, shape 2 > dim 1."""
     name, kind, rank = "", FLOAT, None
-    for number, value in _fields(view, start, end):
+    for number, value in fields(view, start, end):
         if number == 1:
-            name = _text(view, value)
+            name = text(view, value)
         elif number == 2:
-            for which, tensor in _fields(view, *value):
+            for which, tensor in fields(view, *value):
                 if which != 1:
                     continue
-                for part, inner in _fields(view, *tensor):
+                for part, inner in fields(view, *tensor):
                     if part == 1:
                         kind = inner
                     elif part == 2:
-                        rank = sum(1 for _ in _fields(view, *inner))
+                        rank = sum(1 for _ in fields(view, *inner))
     return name, rank, kind
-
-
-def _text(view: memoryview, span: Tuple[int, int]) -> str:
-    return bytes(view[span[0] : span[1]]).decode("utf-8", "replace")
 
 
 def _signed(value: int) -> int:
@@ -168,42 +172,9 @@ def _packed(view: memoryview, value: Any) -> List[int]:
     position, end = value
     found = []
     while position < end:
-        number, position = _varint(view, position)
+        number, position = varint(view, position)
         found.append(_signed(number))
     return found
-
-
-def _fields(view: memoryview, position: int, end: int) -> Iterator[Tuple[int, Any]]:
-    """Number and value of each field: a number, or start and end of what is longer."""
-    while position < end:
-        tag, position = _varint(view, position)
-        number, kind = tag >> 3, tag & 7
-        if kind == 0:
-            value, position = _varint(view, position)
-            yield number, value
-        elif kind == 2:
-            size, position = _varint(view, position)
-            if position + size > end:
-                raise ValueError("a field is longer than what holds it")
-            yield number, (position, position + size)
-            position += size
-        elif kind in (1, 5):
-            position += 8 if kind == 1 else 4
-        else:
-            raise ValueError("no field begins like this")
-
-
-def _varint(view: memoryview, position: int) -> Tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = view[position]
-        value |= (byte & 0x7F) << shift
-        position += 1
-        if byte < 0x80:
-            return value, position
-        shift += 7
-        if shift > 63:
-            raise ValueError("a number is too long")
 
 
 def addition(
@@ -223,41 +194,28 @@ def addition(
         rank: Of it; the axes are left open.
         kind: Its element type.
     """
-    body = b"".join(_field(1, _write_node(node)) for node in nodes)
+    body = b"".join(write_field(1, _write_node(node)) for node in nodes)
     for name, values in constants.items():
         raw = struct.pack(f"<{len(values)}q", *values)
-        tensor = _whole(1, len(values)) + _whole(2, INT64) + _field(8, name.encode())
-        body += _field(5, tensor + _field(9, raw))
-    axes = b"".join(_field(1, _field(2, f"{output}_{i}".encode())) for i in range(rank))
-    told = _field(2, _field(1, _whole(1, kind) + _field(2, axes)))
-    return _field(7, body + _field(12, _field(1, output.encode()) + told))
+        tensor = (
+            write_whole_number(1, len(values))
+            + write_whole_number(2, INT64)
+            + write_field(8, name.encode())
+        )
+        body += write_field(5, tensor + write_field(9, raw))
+    axes = b"".join(write_field(1, write_field(2, f"{output}_{i}".encode())) for i in range(rank))
+    told = write_field(2, write_field(1, write_whole_number(1, kind) + write_field(2, axes)))
+    return write_field(7, body + write_field(12, write_field(1, output.encode()) + told))
 
 
 def _write_node(node: Node) -> bytes:
-    body = b"".join(_field(1, name.encode()) for name in node.inputs)
-    body += b"".join(_field(2, name.encode()) for name in node.outputs)
-    body += _field(3, node.outputs[0].encode()) + _field(4, node.operator.encode())
+    body = b"".join(write_field(1, name.encode()) for name in node.inputs)
+    body += b"".join(write_field(2, name.encode()) for name in node.outputs)
+    body += write_field(3, node.outputs[0].encode()) + write_field(4, node.operator.encode())
     for name, values in node.numbers.items():
         if name in ("to", "group", "allowzero"):
-            found = _whole(3, values[0]) + _whole(20, 2)
+            found = write_whole_number(3, values[0]) + write_whole_number(20, 2)
         else:
-            found = b"".join(_whole(8, v) for v in values) + _whole(20, 7)
-        body += _field(5, _field(1, name.encode()) + found)
+            found = b"".join(write_whole_number(8, v) for v in values) + write_whole_number(20, 7)
+        body += write_field(5, write_field(1, name.encode()) + found)
     return body
-
-
-def _field(number: int, data: bytes) -> bytes:
-    return _number(number << 3 | 2) + _number(len(data)) + data
-
-
-def _whole(number: int, value: int) -> bytes:
-    return _number(number << 3) + _number(value & (1 << 64) - 1)
-
-
-def _number(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)

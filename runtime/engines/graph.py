@@ -9,11 +9,12 @@ import mmap
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Set, Tuple, Union
+from typing import Any, Dict, List, Optional, Set, Tuple, Union
 
 from ...core import ModelCard, ModelError
 from ...core.card import METADATA_KEY
 from ..onnx_metadata import read_metadata
+from ..protobuf import fields, text
 
 PathLike = Union[str, "os.PathLike[str]"]
 
@@ -88,13 +89,13 @@ def read_graph(path: PathLike) -> GraphFacts:
         ModelError: The file is missing, cut off, no ONNX, or lacks the weights beside it.
     """
     name = os.fspath(path)
-    text = read_metadata(name).get(METADATA_KEY)  # tells what is missing, cut off or no ONNX
-    card = ModelCard.from_json(text) if text else None
+    note = read_metadata(name).get(METADATA_KEY)  # tells what is missing, cut off or no ONNX
+    card = ModelCard.from_json(note) if note else None
     with open(name, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         reader = _Reader(memoryview(data))
         try:
             reader.model()
-        except (ValueError, IndexError):
+        except (ValueError, TypeError):  # the latter where a number stands for a message
             raise ModelError(
                 f"model {name} is damaged", remedy="download or export it again"
             ) from None
@@ -206,17 +207,17 @@ class _Reader:
         self.external: Set[str] = set()
 
     def model(self) -> None:
-        for number, value in self._fields(0, len(self.data)):
+        for number, value in fields(self.data, 0, len(self.data)):
             if number == 7:
                 self._graph(*value, top=True)
             elif number == 8:
-                found: Dict[int, Any] = dict(self._fields(*value))
-                domain = self._text(found[1]) if 1 in found else ""
+                found: Dict[int, Any] = dict(fields(self.data, *value))
+                domain = text(self.data, found[1]) if 1 in found else ""
                 if domain in ("", "ai.onnx"):
                     self.opset = found.get(2, 0)
 
     def _graph(self, start: int, end: int, top: bool) -> None:
-        for number, value in self._fields(start, end):
+        for number, value in fields(self.data, start, end):
             if number == 1:
                 node = self._node(*value)
                 if top:
@@ -231,19 +232,19 @@ class _Reader:
     def _node(self, start: int, end: int) -> _Node:
         node, domain = _Node(), ""
         attributes = []
-        for number, value in self._fields(start, end):
+        for number, value in fields(self.data, start, end):
             if number == 1:
-                node.inputs.append(self._text(value))
+                node.inputs.append(text(self.data, value))
             elif number == 2:
-                node.outputs.append(self._text(value))
+                node.outputs.append(text(self.data, value))
             elif number == 3:
-                node.name = self._text(value)
+                node.name = text(self.data, value)
             elif number == 4:
-                node.operator = self._text(value)
+                node.operator = text(self.data, value)
             elif number == 5:
                 attributes.append(value)
             elif number == 7:
-                domain = self._text(value)
+                domain = text(self.data, value)
         self.tensors.update(name for name in node.outputs if name)
         if domain not in ("", "ai.onnx"):
             node.operator = f"{domain}::{node.operator}"
@@ -255,9 +256,9 @@ class _Reader:
     def _attribute(self, node: _Node, start: int, end: int) -> None:
         """AttributeProto: name 1, i 3, t 5, g 6, graphs 11."""
         name, integer = "", 0
-        for number, value in self._fields(start, end):
+        for number, value in fields(self.data, start, end):
             if number == 1:
-                name = self._text(value)
+                name = text(self.data, value)
             elif number == 3:
                 integer = value
             elif number == 5:
@@ -272,15 +273,15 @@ class _Reader:
         """Note a weight; gives its type."""
         external = False
         name, location, dtype = "", None, "unknown"
-        for number, value in self._fields(start, end):
+        for number, value in fields(self.data, start, end):
             if number == 2:
                 dtype = _TYPES.get(value, "unknown")
             elif number == 8:
-                name = self._text(value)
+                name = text(self.data, value)
             elif number == 13:
-                entry: Dict[int, Any] = dict(self._fields(*value))
-                if 1 in entry and 2 in entry and self._text(entry[1]) == "location":
-                    location = self._text(entry[2])
+                entry: Dict[int, Any] = dict(fields(self.data, *value))
+                if 1 in entry and 2 in entry and text(self.data, entry[1]) == "location":
+                    location = text(self.data, entry[2])
             elif number == 14 and value == 1:
                 external = True
         self.half = self.half or dtype == "float16"
@@ -294,52 +295,18 @@ class _Reader:
         """ValueInfoProto > TypeProto.tensor_type 1 > elem_type 1, shape 2 > dim 1 > value 1."""
         name, dtype = "", "unknown"
         shape: List[Optional[int]] = []
-        for number, value in self._fields(start, end):
+        for number, value in fields(self.data, start, end):
             if number == 1:
-                name = self._text(value)
+                name = text(self.data, value)
             elif number == 2:
-                for kind, tensor in self._fields(*value):
+                for kind, tensor in fields(self.data, *value):
                     if kind != 1:
                         continue
-                    for part, inner in self._fields(*tensor):
+                    for part, inner in fields(self.data, *tensor):
                         if part == 1:
                             dtype = _TYPES.get(inner, "unknown")
                         elif part == 2:
-                            for _, axis in self._fields(*inner):
-                                size = dict(self._fields(*axis)).get(1)
+                            for _, axis in fields(self.data, *inner):
+                                size = dict(fields(self.data, *axis)).get(1)
                                 shape.append(size if isinstance(size, int) and size > 0 else None)
         return GraphInput(name, tuple(shape), dtype)
-
-    def _text(self, span: Tuple[int, int]) -> str:
-        return bytes(self.data[span[0] : span[1]]).decode("utf-8", "replace")
-
-    def _fields(self, position: int, end: int) -> Iterator[Tuple[int, Any]]:
-        """Number and value of each field: an integer, or start and end of what is longer."""
-        while position < end:
-            tag, position = self._varint(position)
-            number, kind = tag >> 3, tag & 7
-            if kind == 0:
-                value, position = self._varint(position)
-                yield number, value
-            elif kind == 2:
-                size, position = self._varint(position)
-                if position + size > end:
-                    raise ValueError("a field is longer than what holds it")
-                yield number, (position, position + size)
-                position += size
-            elif kind in (1, 5):
-                position += 8 if kind == 1 else 4
-            else:
-                raise ValueError("no field begins like this")
-
-    def _varint(self, position: int) -> Tuple[int, int]:
-        value = shift = 0
-        while True:
-            byte = self.data[position]
-            value |= (byte & 0x7F) << shift
-            position += 1
-            if byte < 0x80:
-                return value, position
-            shift += 7
-            if shift > 63:
-                raise ValueError("a number is too long")

@@ -10,6 +10,7 @@ onnx = pytest.importorskip("onnx")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
 from edgelane.core import InputSpec, ModelCard, ModelError  # noqa: E402
+from edgelane.runtime.classify.maps import read_graph as read_nodes  # noqa: E402
 from edgelane.runtime.engines import read_graph  # noqa: E402
 
 
@@ -104,6 +105,24 @@ def test_a_file_that_is_cut_off_is_told(tmp_path, share):
         read_graph(path)
 
 
+def test_a_damaged_byte_is_told_in_one_sentence_or_does_no_harm(tmp_path):
+    """Whatever byte of a model is another: no reader of it fails in a way that nobody catches."""
+    path = tmp_path / "m.onnx"
+    nets.save(path)
+    whole = path.read_bytes()
+    told = 0
+    for at in range(0, min(len(whole), 2000), 3):
+        data = bytearray(whole)
+        data[at] ^= 0x5A
+        path.write_bytes(bytes(data))
+        for reader in (read_graph, lambda path: read_nodes(path.read_bytes(), "m.onnx")):
+            try:
+                reader(path)
+            except ModelError:
+                told += 1
+    assert told > 20
+
+
 def test_a_file_that_is_none_is_told(tmp_path):
     (tmp_path / "m.onnx").write_bytes(b"")
     with pytest.raises(ModelError, match="no ONNX"):
@@ -114,6 +133,12 @@ def test_a_file_that_is_none_is_told(tmp_path):
     (tmp_path / "m.onnx").write_bytes(b"\x08\x08\x3a\x04\x0a\x7fxx")
     with pytest.raises(ModelError, match="damaged"):
         read_graph(tmp_path / "m.onnx")
+    # A number where a message must stand.
+    (tmp_path / "m.onnx").write_bytes(b"\x08\x08\x3a\x02\x08\x01")
+    with pytest.raises(ModelError, match="damaged"):
+        read_graph(tmp_path / "m.onnx")
+    with pytest.raises(ModelError, match="no ONNX file, or damaged"):
+        read_nodes(b"\x08\x08\x3a\x02\x08\x01", "m.onnx")
     (tmp_path / "m.onnx").write_bytes(b"\x08\x08\x3a\x03\x12\x01g")
     with pytest.raises(ModelError, match="holds no operators"):
         read_graph(tmp_path / "m.onnx")

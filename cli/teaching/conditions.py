@@ -47,6 +47,8 @@ def refuse_strangers(parts: Sequence[Sample], outlined: bool) -> None:
     def add(name: str, values: Sequence[float], least: float, unit: str) -> None:
         columns.append((name, np.array(values, float), least, unit))
 
+    # What is out of focus has another size as well: the cause is told, not what follows of it.
+    add("focus", [math.log(max(p.focus, 1e-3)) for p in parts], 0.15, "")
     if outlined:
         for name in ("length", "width"):
             values = [float(getattr(p.look, name)) for p in parts]
@@ -55,9 +57,9 @@ def refuse_strangers(parts: Sequence[Sample], outlined: bool) -> None:
         add("area", areas, 0.03 * float(np.median(areas)), " px2")
     middle = np.median([p.colour for p in parts], axis=0)
     add("colour", ciede2000(np.array([p.colour for p in parts]), middle).tolist(), 1.5, "")
-    focus = [math.log(max(p.focus, 1e-3)) for p in parts]
-    add("focus", focus, 0.15, "")
     faults: Dict[str, str] = {}
+    if outlined:
+        faults.update(_other_light(parts))
     for name, values, least, unit in columns:
         centre = float(np.median(values))
         spread = max(1.4826 * float(np.median(np.abs(values - centre))), least)
@@ -75,6 +77,21 @@ def refuse_strangers(parts: Sequence[Sample], outlined: bool) -> None:
             got="; ".join(named) + more,
             remedy="leave them out if they are not good, or teach them as another part",
         )
+
+
+def _other_light(parts: Sequence[Sample]) -> Dict[str, str]:
+    """Pictures whose ground is in another light than that of the others."""
+    lights = np.log(np.maximum([p.light for p in parts], 1.0))
+    middle = float(np.median(lights))
+    usual = REACH * 1.4826 * float(np.median(np.abs(lights - middle)))
+    light = math.exp(middle)
+    dark = min(light * min(LIGHT[0], math.exp(-usual)), light - 12)
+    bright = max(light * max(LIGHT[1], math.exp(usual)), light + 20)
+    return {
+        p.name: f"light {p.light:.3g} where others have {light:.3g} grey levels"
+        for p in parts
+        if not dark <= p.light <= bright
+    }
 
 
 def refuse_other_sizes(good: Sequence[Sample], bad: Sequence[Sample]) -> None:

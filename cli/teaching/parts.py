@@ -10,6 +10,7 @@ from ...core import DataError, UsageError
 from ...core.verdict import Verdict
 from ...pipelines.inspection import Inspection
 from ...runtime.config import resolve_path
+from ...runtime.inspect.gauges.checks import dark_or_bright
 from ...runtime.inspect.judging.finding import Look, alone, find_parts, in_light, turned_like
 from ...runtime.inspect.judging.inspector import Findings
 from ...runtime.inspect.judging.judge import (
@@ -116,11 +117,15 @@ def _from_folder(recipe: LoadedRecipe, path: Path, tell: Tell) -> List[Sample]:
         if part.find == "whole":
             found.append(_sample(recipe, file.name, whole_look(image), image, file))
             continue
-        looks = find_parts(image, part.least_area)
+        try:
+            looks = find_parts(image, part.least_area)
+        except DataError:
+            faults.append(f"{file.name} shows no ground around a part")
+            continue
         cut = sum(look.cut for look in looks)
         if len(looks) != part.count or cut:
-            seen = "a part that the border cuts" if cut else f"{len(looks) or 'no'} parts"
-            faults.append(f"{file.name} shows {seen}")
+            seen = "a part that the border cuts" if cut else f"{len(looks)} parts"
+            faults.append(f"{file.name} shows {seen if looks else _nothing(image)}")
             continue
         found += [_sample(recipe, file.name, look, image, file) for look in looks]
     if faults:
@@ -132,6 +137,20 @@ def _from_folder(recipe: LoadedRecipe, path: Path, tell: Tell) -> List[Sample]:
             remedy="take them again, or leave them out",
         )
     return found
+
+
+def _nothing(image: np.ndarray) -> str:
+    """What is to be told of a picture in which no part was found."""
+    for reason in dark_or_bright(image):
+        return f"no part, it is {reason.name}"
+    return "no part"
+
+
+def _looks(image: np.ndarray, least_area: float) -> List[Look]:
+    try:
+        return find_parts(image, least_area)
+    except DataError:  # a frame that shows nothing
+        return []
 
 
 def _from_source(recipe: LoadedRecipe, uri: str, tell: Tell) -> List[Sample]:
@@ -173,7 +192,7 @@ def _from_source(recipe: LoadedRecipe, uri: str, tell: Tell) -> List[Sample]:
             if part.find == "whole":
                 looks = [whole_look(frame.image)]
             else:
-                looks = find_parts(frame.image, part.least_area)
+                looks = _looks(frame.image, part.least_area)
             recent[frame.index] = (frame.image, looks)
             for old in [i for i in recent if i < frame.index - 150]:
                 del recent[old]

@@ -21,16 +21,30 @@ def read_picture(path: Path) -> np.ndarray:
     """
     cv2 = load_cv2()
     try:
-        content = np.frombuffer(path.read_bytes(), np.uint8)
+        content = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path} cannot be read", got=error.strerror or str(error)) from None
+    if not content:
+        raise DataError(f"{path} is empty", expected="a picture")
+    if cut_short(content):
+        raise DataError(f"{path} is cut short", remedy="copy it again: its end is missing")
     try:
-        image = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error:
         image = None
     if image is None:
-        raise DataError(f"{path} is no picture that can be read", got=f"{content.size} bytes")
+        raise DataError(f"{path} is no picture that can be read", got=f"{len(content)} bytes")
     return image
+
+
+def cut_short(content: bytes) -> bool:
+    """Whether a PNG or JPEG lacks its end: decoders may fill it with grey and say nothing."""
+    if content.startswith(b"\x89PNG"):
+        return b"IEND" not in content[-4096:]
+    if content.startswith(b"\xff\xd8"):
+        # The last scan is followed by an end of its own; a preview before it has another.
+        return content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda")
+    return False
 
 
 def known_pictures(folder: Path) -> List[Tuple[str, str, Path]]:

@@ -176,7 +176,7 @@ def test_pictures_that_show_no_part_or_two_teach_nothing(tmp_path):
              picture(6, (90, 70), more=[(230, 170)])]  # fmt: skip
     with pytest.raises(DataError, match="2 of 7 pictures cannot teach") as error:
         teach(recipe(tmp_path), write(tmp_path / "good", shown))
-    assert "05.png shows no parts; 06.png shows 2 parts" in str(error.value)
+    assert "05.png shows no part; 06.png shows 2 parts" in str(error.value)
 
 
 def test_masks_that_do_not_match_are_refused(tmp_path):

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, Mapping, Union
@@ -65,7 +66,7 @@ class LoadedRecipe:
         return path if path.is_absolute() else self.config.folder / path
 
     def identity(self) -> Dict[str, Any]:
-        """What a verdict must name: recipe, version, and the hashes of it, its models and engines."""
+        """What a verdict must name: recipe, version, hashes of it, its models and engines."""
         models = {
             name: digest[:16]
             for name, digest in self.settings.artefacts.items()
@@ -99,6 +100,22 @@ def base_name(name: str) -> str:
     return stem if stem and last.isdigit() else name
 
 
+def refuse_endless(content: Any, path: str = "") -> None:
+    """Refuse limits that nothing can break, or nothing can keep.
+
+    Raises:
+        ConfigError: A number is not one, or has no end.
+    """
+    if isinstance(content, float) and not math.isfinite(content):
+        raise ConfigError(f"{path} is no number", got=content, expected="a finite number")
+    if isinstance(content, Mapping):
+        for key, value in content.items():
+            refuse_endless(value, f"{path}.{key}" if path else str(key))
+    elif isinstance(content, (list, tuple)):
+        for k, value in enumerate(content):
+            refuse_endless(value, f"{path}[{k}]")
+
+
 def load_recipe(recipe: Union[str, Path, Mapping[str, Any], Config]) -> LoadedRecipe:
     """Read a recipe, and see that the files which belong to it are those it was taught with.
 
@@ -126,6 +143,7 @@ def load_recipe(recipe: Union[str, Path, Mapping[str, Any], Config]) -> LoadedRe
             remedy="write one recipe for each",
         )
     (camera,) = config.cameras.values()
+    refuse_endless(camera.settings, camera.path)
     settings = decode(Recipe, camera.settings, camera.path, TOP_KEYS if not camera.path else ())
     if settings.checks.gauges is not None:
         from ..gauges.settings import read_settings

@@ -1,11 +1,12 @@
 """Public fakes of what is hardware or a heavy library: for tests of your own pipelines."""
 
+import json
 import time
-from typing import Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
-from ..core import Frame, SourceError
+from ..core import Detections, Event, Frame, Observation, SourceError
 from .backends import TensorSpec
 from .cuda.fake import FakeDevice
 from .cuda.simulated import SimulatedCuda
@@ -18,7 +19,9 @@ __all__ = [
     "FakeClock",
     "FakeDevice",
     "FakeInput",
+    "FakeModel",
     "FakeOutput",
+    "FakePipeline",
     "FakeSource",
     "SimulatedCuda",
 ]
@@ -129,6 +132,77 @@ class FakeSource(Source):
 
     def close(self) -> None:
         self.closed = True
+
+
+class FakeModel:
+    """A model that sees the same in every picture, without a graph.
+
+    Args:
+        detections: What it sees; nothing by default.
+        seconds: How long it sleeps over each run.
+        classes: Names by class id.
+    """
+
+    def __init__(
+        self,
+        detections: Optional[Detections] = None,
+        seconds: float = 0.0,
+        classes: Sequence[str] = (),
+    ) -> None:
+        self.classes = tuple(classes)
+        self._detections = Detections.empty() if detections is None else detections
+        self._seconds = seconds
+
+    def preprocess(self, image: np.ndarray, out: Any = None) -> Tuple[np.ndarray, None]:
+        """The picture itself, and no transform."""
+        return image, None
+
+    def infer(self, tensor: np.ndarray) -> np.ndarray:
+        """What it was given."""
+        if self._seconds:
+            time.sleep(self._seconds)
+        return tensor
+
+    def postprocess(self, outputs: np.ndarray, transform: None) -> Detections:
+        """What it always sees."""
+        return self._detections
+
+
+class FakePipeline:
+    """A pipeline that tells nothing: a test overrides what it is about, mostly `process`.
+
+    Attributes:
+        state: What a snapshot keeps; anything that JSON holds.
+    """
+
+    state: Any = None
+
+    def process(self, observation: Observation) -> List[Event]:
+        """No events."""
+        return []
+
+    def tick(self, timestamp: float) -> List[Event]:
+        """No events."""
+        return []
+
+    def finish(self) -> List[Event]:
+        """No events."""
+        return []
+
+    def tracks(self) -> None:
+        """No tracks."""
+
+    def snapshot(self) -> bytes:
+        """`state` as JSON."""
+        return json.dumps(self.state).encode()
+
+    def restore(self, state: bytes) -> None:
+        """Take `state` from a snapshot."""
+        self.state = json.loads(state)
+
+    def summarise(self, events: Iterable[Event]) -> Dict[str, Any]:
+        """How many events there were, as `events`."""
+        return {"events": sum(1 for _ in events)}
 
 
 class FakeClock(Clock):

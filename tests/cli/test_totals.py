@@ -18,7 +18,7 @@ from edgelane.cli.app import run_cli
 from edgelane.core import Event, StorageError
 from edgelane.runtime.journal import Journal
 from edgelane.runtime.loop import Stream, run_loop
-from edgelane.runtime.testing import FakeClock, FakeSource
+from edgelane.runtime.testing import FakeClock, FakePipeline, FakeSource
 
 ROOT = Path(__file__).resolve().parents[2]
 NOON = 1795258800.0  # 2026-11-21T12:00:00+01:00
@@ -132,26 +132,11 @@ def test_a_folder_without_a_run(tmp_path, capsys):
 # -- what a store does to it -----------------------------------------------------------------------
 
 
-class Passing:
+class Passing(FakePipeline):
     """A pipeline in front of which somebody passes in every picture."""
 
     def process(self, observation):
         return [crossing(observation.timestamp)]
-
-    def tick(self, timestamp):
-        return []
-
-    def finish(self):
-        return []
-
-    def tracks(self):
-        return None
-
-    def snapshot(self):
-        return b"x"
-
-    def restore(self, state):
-        pass
 
 
 class Steered(FakeSource):

@@ -7,11 +7,12 @@ from edgelane.core import ConfigError, Detections, Event, Observation, Regions
 from edgelane.pipelines.classification import Classification
 from edgelane.pipelines.counting import Counting, LineShape
 from edgelane.pipelines.triggers import Link, Switchboard, Triggered, read_links
+from edgelane.runtime.testing import FakePipeline
 
 SIZE = (640, 480)
 
 
-class Teller:
+class Teller(FakePipeline):
     """A pipeline that tells what a test wants: by frame number."""
 
     def __init__(self, name, told):
@@ -22,24 +23,6 @@ class Teller:
         return [
             Event(self.name, observation.timestamp, kind, dict(payload)) for kind, payload in kinds
         ]
-
-    def tick(self, timestamp):
-        return []
-
-    def finish(self):
-        return []
-
-    def tracks(self):
-        return None
-
-    def snapshot(self):
-        return b""
-
-    def restore(self, state):
-        pass
-
-    def summarise(self, events):
-        return {"events": sum(1 for _ in events)}
 
 
 class Listener(Teller):

@@ -11,7 +11,7 @@ from edgelane.runtime.health.monitor import Monitor
 from edgelane.runtime.health.notify import Notifier
 from edgelane.runtime.loop import Stream, run_loop
 from edgelane.runtime.stats import RunStats
-from edgelane.runtime.testing import FakeSource
+from edgelane.runtime.testing import FakeModel, FakePipeline, FakeSource
 
 
 class Systemd:
@@ -77,7 +77,7 @@ def test_who_does_not_read_stops_nothing(tmp_path):
     server.line.close()
 
 
-class Stuck:
+class Stuck(FakePipeline):
     """A pipeline that hangs when it is told to."""
 
     def __init__(self):
@@ -87,33 +87,6 @@ class Stuck:
         if self.hang.is_set():
             self.go.wait(20)
         return []
-
-    def tick(self, timestamp):
-        return []
-
-    def finish(self):
-        return []
-
-    def tracks(self):
-        return None
-
-    def snapshot(self):
-        return b""
-
-
-class Blind:
-    classes = ()
-
-    def preprocess(self, image):
-        return image, None
-
-    def infer(self, tensor):
-        return {}
-
-    def postprocess(self, outputs, transform):
-        from edgelane.core import Detections
-
-        return Detections.empty()
 
 
 def test_a_stuck_loop_stops_feeding_the_watchdog(tmp_path):
@@ -125,7 +98,7 @@ def test_a_stuck_loop_stops_feeding_the_watchdog(tmp_path):
     stream = Stream(source, lambda size: pipeline)
     run = threading.Thread(
         target=run_loop,
-        args=({"door": stream}, Blind(), None),
+        args=({"door": stream}, FakeModel(), None),
         kwargs={"stats": stats, "stop": stop, "workers": 1},
     )
     with monitor:
@@ -158,6 +131,6 @@ def test_the_watchdog_is_fed_while_no_frame_comes(tmp_path):
     source = FakeSource([0.0, 1.0], live=True, wait=1.6)
     stream = Stream(source, lambda size: Stuck())
     with Monitor(stats, {"a": source}, None, notifier=Notifier(systemd.environment), root=tmp_path):
-        run_loop({"a": stream}, Blind(), None, stats=stats, stop=stop, workers=1)
+        run_loop({"a": stream}, FakeModel(), None, stats=stats, stop=stop, workers=1)
     assert systemd.count("WATCHDOG=1") >= 3
     systemd.line.close()

@@ -14,25 +14,16 @@ from edgelane.runtime.journal import Journal
 from edgelane.runtime.loop import Stream, run_loop
 from edgelane.runtime.sources import open_source
 from edgelane.runtime.stats import RunStats
-from edgelane.runtime.testing import FakeClock, FakeSource
+from edgelane.runtime.testing import FakeClock, FakeModel, FakePipeline, FakeSource
 
 START = 1_700_000_000.0
 
 
-class Person:
+def person():
     """A model that sees somebody who stands still, the same in every picture."""
-
-    classes = ("person",)
-
-    def preprocess(self, image):
-        return image, None
-
-    def infer(self, tensor):
-        return {}
-
-    def postprocess(self, outputs, transform):
-        box = np.array([[20, 10, 30, 40]], np.float32)
-        return Detections(box, score=np.array([0.9]), class_id=np.array([0]))
+    box = np.array([[20, 10, 30, 40]], np.float32)
+    found = Detections(box, score=np.array([0.9]), class_id=np.array([0]))
+    return FakeModel(found, classes=["person"])
 
 
 class Steered(FakeSource):
@@ -80,7 +71,7 @@ def _stepwise(source, clock, journal):
     made = Counting("camera", settings, source.size, ["person"])
     run_loop(
         {"camera": Stream(source, lambda size: made)},
-        Person(),
+        person(),
         journal,
         sinks=[lambda step: step.observation is not None and seen.release()],
         clock=clock,
@@ -165,34 +156,12 @@ def test_the_hours_that_lack_pictures_are_named():
     assert summarise_gaps([])["count"] == 0
 
 
-class Quiet:
-    """A pipeline that tells nothing."""
-
-    def process(self, observation):
-        return []
-
-    def tick(self, timestamp):
-        return []
-
-    def finish(self):
-        return []
-
-    def tracks(self):
-        return None
-
-    def snapshot(self):
-        return b""
-
-    def restore(self, state):
-        pass
-
-
 @pytest.mark.slow
 def test_a_run_whose_cameras_are_away_stops_soon(tmp_path):
     with MjpegServer() as server, Journal(tmp_path / "events.db") as journal:
         sources = {n: open_source(f"{server.url}?timeout=1", n) for n in ("one", "two", "three")}
         try:
-            streams = {n: Stream(s, lambda size: Quiet()) for n, s in sources.items()}
+            streams = {n: Stream(s, lambda size: FakePipeline()) for n, s in sources.items()}
             assert all(s.size for s in sources.values())
             server.silent = True
             stop, stats = threading.Event(), RunStats()
@@ -209,7 +178,7 @@ def test_a_run_whose_cameras_are_away_stops_soon(tmp_path):
             halted = []
             thread = threading.Thread(target=halt)
             thread.start()
-            run_loop(streams, Person(), journal, stop=stop, workers=1, stats=stats)
+            run_loop(streams, person(), journal, stop=stop, workers=1, stats=stats)
             ended = clock()
             thread.join()
             assert ended - halted[0] < 3.0
@@ -232,7 +201,7 @@ def test_a_camera_that_comes_and_goes_does_not_stop_the_others(tmp_path):
             "well": open_source(well.url, "well"),
         }
         try:
-            streams = {n: Stream(s, lambda size: Quiet()) for n, s in sources.items()}
+            streams = {n: Stream(s, lambda size: FakePipeline()) for n, s in sources.items()}
             assert all(s.size for s in sources.values())
             moments, stop = [], threading.Event()
 
@@ -252,7 +221,7 @@ def test_a_camera_that_comes_and_goes_does_not_stop_the_others(tmp_path):
                 stop.set()
 
             threading.Thread(target=fault).start()
-            stats = run_loop(streams, Person(), journal, stop=stop, workers=1, sinks=[sink])
+            stats = run_loop(streams, person(), journal, stop=stop, workers=1, sinks=[sink])
             assert max(np.diff(moments)) < 1.0
             assert stats.cameras["sick"].summary()["connection"]["reconnects"] == 1
             assert stats.cameras["well"].summary()["connection"]["reconnects"] == 0

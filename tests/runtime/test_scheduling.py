@@ -1,6 +1,5 @@
 """Many cameras on one model, with real threads: overload, batches, ends, stops."""
 
-import json
 import threading
 import time
 import tracemalloc
@@ -14,10 +13,10 @@ from edgelane.runtime.cameras import LOG_EVERY_S
 from edgelane.runtime.journal import Journal
 from edgelane.runtime.loop import Stream, run_loop
 from edgelane.runtime.stats import RunStats
-from edgelane.runtime.testing import FakeSource
+from edgelane.runtime.testing import FakePipeline, FakeSource
 
 
-class Notes:
+class Notes(FakePipeline):
     """A pipeline that tells each frame's number and how many it has seen."""
 
     def __init__(self, size=(64, 48)):
@@ -28,21 +27,6 @@ class Notes:
         self.state = {"seen": self.state["seen"] + 1, "last": observation.timestamp}
         payload = {"index": observation.index, "boxes": observation.detections.xyxy.tolist()}
         return [Event(observation.camera, observation.timestamp, "frame", payload)]
-
-    def tick(self, timestamp):
-        return []
-
-    def finish(self):
-        return []
-
-    def tracks(self):
-        return None
-
-    def snapshot(self):
-        return json.dumps(self.state).encode()
-
-    def restore(self, state):
-        self.state = json.loads(state)
 
 
 class Model:

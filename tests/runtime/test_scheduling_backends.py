@@ -21,7 +21,7 @@ from edgelane.runtime.journal import Journal  # noqa: E402
 from edgelane.runtime.loop import Stream, run_loop  # noqa: E402
 from edgelane.runtime.model import load_model  # noqa: E402
 from edgelane.runtime.scheduling import batching  # noqa: E402
-from edgelane.runtime.testing import FakeDevice, FakeSource  # noqa: E402
+from edgelane.runtime.testing import FakeDevice, FakePipeline, FakeSource  # noqa: E402
 
 
 def means(path, batch):
@@ -72,27 +72,12 @@ class Means:
         return Detections(np.array([[0, 0, wide, high]]), np.ones(1), np.zeros(1))
 
 
-class Boxes:
+class Boxes(FakePipeline):
     """Tells the box of each frame."""
 
     def process(self, observation):
         payload = {"boxes": observation.detections.xyxy.tolist(), "at": observation.index}
         return [Event(observation.camera, observation.timestamp, "boxes", payload)]
-
-    def tick(self, timestamp):
-        return []
-
-    def finish(self):
-        return []
-
-    def tracks(self):
-        return None
-
-    def snapshot(self):
-        return b""
-
-    def restore(self, state):
-        pass
 
 
 def open_model(place, batch, tmp_path):

@@ -11,50 +11,14 @@ import pytest
 
 pytest.importorskip("cv2")
 
-from edgelane.core import Detections
 from edgelane.runtime.loop import Stream, run_loop
 from edgelane.runtime.sources import open_source
 from edgelane.runtime.stats import RunStats
 from edgelane.runtime.synth import open_scene
 from edgelane.runtime.synth.writers import render_to_file
+from edgelane.runtime.testing import FakeModel, FakePipeline
 
 CALL_S = 0.005
-
-
-class Model:
-    """Sees nothing, and takes its time."""
-
-    def preprocess(self, image):
-        return image, None
-
-    def infer(self, tensor):
-        time.sleep(CALL_S)
-        return tensor
-
-    def postprocess(self, outputs, transform):
-        return Detections.empty()
-
-
-class Quiet:
-    """A pipeline that tells nothing."""
-
-    def process(self, observation):
-        return []
-
-    def tick(self, timestamp):
-        return []
-
-    def finish(self):
-        return []
-
-    def tracks(self):
-        return None
-
-    def snapshot(self):
-        return b""
-
-    def restore(self, state):
-        pass
 
 
 @pytest.fixture(scope="module")
@@ -82,9 +46,12 @@ def run(sources, seconds, meanwhile=lambda: None, fps=None, sinks=()):
     thread = threading.Thread(target=halt)
     thread.start()
     streams = {
-        n: Stream(s, lambda size: Quiet(), fps=(fps or {}).get(n)) for n, s in sources.items()
+        n: Stream(s, lambda size: FakePipeline(), fps=(fps or {}).get(n))
+        for n, s in sources.items()
     }
-    run_loop(streams, Model(), None, stop=stop, stats=stats, sinks=sinks, workers=2)
+    run_loop(
+        streams, FakeModel(seconds=CALL_S), None, stop=stop, stats=stats, sinks=sinks, workers=2
+    )
     thread.join()
     return stats
 

@@ -1,14 +1,11 @@
 """What a run measures: quantiles of durations, latency by camera."""
 
-import time
-
 import numpy as np
 import pytest
 
-from edgelane.core import Detections
 from edgelane.runtime.loop import Stream, run_loop
 from edgelane.runtime.stats import CameraStats, RunStats, StageTimes, Times
-from edgelane.runtime.testing import FakeSource
+from edgelane.runtime.testing import FakeModel, FakePipeline, FakeSource
 
 
 @pytest.mark.parametrize("scale", [1e-4, 0.02, 3.0, 40.0])
@@ -45,45 +42,14 @@ def test_the_summary_of_live_cameras_tells_their_latency():
     assert stats.summary()["latency_ms"]["p99"] == pytest.approx(300, rel=0.02)
 
 
-class Slow:
-    """A model that takes its time and sees nothing."""
-
-    def preprocess(self, image):
-        return image, None
-
-    def infer(self, tensor):
-        time.sleep(0.05)
-        return tensor
-
-    def postprocess(self, outputs, transform):
-        return Detections.empty()
-
-
-class Quiet:
-    """A pipeline that tells nothing."""
-
-    def process(self, observation):
-        return []
-
-    def tick(self, timestamp):
-        return []
-
-    def finish(self):
-        return []
-
-    def tracks(self):
-        return None
-
-    def snapshot(self):
-        return b""
-
-    def restore(self, state):
-        pass
-
-
 def test_latency_is_measured_from_capture_to_the_end_of_the_frames_work():
     source = FakeSource([0.1 * n for n in range(8)], live=True, wait=0.1)
-    stats = run_loop({"camera": Stream(source, lambda size: Quiet())}, Slow(), None, workers=1)
+    stats = run_loop(
+        {"camera": Stream(source, lambda size: FakePipeline())},
+        FakeModel(seconds=0.05),
+        None,
+        workers=1,
+    )
     latency = stats.cameras["camera"].latency
     assert latency.count == stats.processed
     assert latency.quantile(0.0) > 0.049 and latency.quantile(0.5) < 0.15

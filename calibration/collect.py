@@ -8,8 +8,6 @@ other tensors, so a batch is computed more than once, but never held whole.
 import contextlib
 import ctypes
 import hashlib
-import os
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import (
@@ -29,9 +27,10 @@ from typing import (
 
 import numpy as np
 
-from ..core import DataError, MissingDependency, ModelError
-from .graph import EXTERNAL_LIMIT, Graph, load_onnx, read_model, write_model
+from ..core import DataError, ModelError
+from .graph import Graph, load_onnx, read_model
 from .histograms import SAMPLE, magnitudes
+from .sessions import open_session
 from .store import Activation, Statistics
 
 BUDGET = 160 << 20
@@ -256,7 +255,15 @@ class _Work:
         sessions = []
         for part in _split(computed, sizes, self._budget):
             few = 2 * len(self._wanted) < len(sizes)
-            session = _session(self._graph.model, part, self._threads, few)
+            session = open_session(
+                self._graph.model,
+                part,
+                self._threads,
+                # Where they are few, what lies between is fused.
+                "ORT_ENABLE_ALL" if few else "ORT_ENABLE_BASIC",
+                # An arena would only hold longer what is given out.
+                arena=False,
+            )
             floats = [o.name for o in session.get_outputs() if o.type in _FLOATS]
             if floats:
                 sessions.append((session, floats))
@@ -311,62 +318,8 @@ def _split(names: Sequence[str], sizes: Mapping[str, int], budget: int) -> List[
     return [part for part in parts if part]
 
 
-def _session(model: Any, outputs: Sequence[str], threads: Optional[int], few: bool) -> Any:
-    """onnxruntime on the part of the graph that computes these tensors; where they are few, what
-    lies between is fused."""
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise MissingDependency(
-            "onnxruntime is not installed, and calibration runs the model with it",
-            got=str(error),
-            remedy="run: pip install 'edgelane[cpu]'",
-        ) from None
-    onnx = load_onnx()
-    part = type(model)()
-    part.CopyFrom(model)
-    del part.graph.output[:]
-    for name in outputs:  # without a type: onnxruntime finds it out
-        part.graph.output.append(onnx.ValueInfoProto(name=name))
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    options.intra_op_num_threads = threads or min(_cores(), 4)
-    options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    levels = onnxruntime.GraphOptimizationLevel
-    options.graph_optimization_level = levels.ORT_ENABLE_ALL if few else levels.ORT_ENABLE_BASIC
-    # An arena would only hold longer what is given out.
-    options.enable_cpu_mem_arena = False
-    options.enable_mem_pattern = False
-    providers = ["CPUExecutionProvider"]
-    try:
-        if part.ByteSize() <= EXTERNAL_LIMIT:
-            return onnxruntime.InferenceSession(
-                part.SerializeToString(), options, providers=providers
-            )
-        with tempfile.TemporaryDirectory(prefix="edgelane-") as folder:
-            path = Path(folder) / "part.onnx"
-            write_model(part, path)
-            return onnxruntime.InferenceSession(str(path), options, providers=providers)
-    except (OSError, ModelError):
-        raise
-    except Exception as error:
-        raise ModelError(
-            f"the model cannot be run by onnxruntime {onnxruntime.__version__}",
-            got=str(error).strip().splitlines()[0][:300],
-            remedy="export it with standard operators, or update onnxruntime",
-        ) from None
-
-
 def _give_back() -> None:
     """Let the system have the memory that was freed. The allocator would keep it for the thread
     that is gone, and the next look would take as much again."""
     with contextlib.suppress(OSError, AttributeError):  # another C library than glibc
         ctypes.CDLL(None).malloc_trim(0)
-
-
-def _cores() -> int:
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on this platform
-        return os.cpu_count() or 1

@@ -9,7 +9,8 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Seq
 
 import numpy as np
 
-from ..core import DataError, Detections, MissingDependency, ModelError
+from ..core import DataError, Detections, ModelError
+from ..runtime.backends.ort import load_onnxruntime
 from .graph import Graph
 from .lint import View
 from .simulate import simulated
@@ -299,14 +300,7 @@ def _alone(graph: Graph, node: Any, layer: Layer) -> bytes:
 
 def _run(model: Any, feeds: Sequence[Tensors], threads: Optional[int]) -> List[Dict[str, Any]]:
     """Outputs of a graph for each of the feeds."""
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise MissingDependency(
-            "onnxruntime is not installed, and it runs ONNX models",
-            got=str(error),
-            remedy="run: pip install 'edgelane[cpu]'",
-        ) from None
+    onnxruntime = load_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     if threads:

@@ -13,6 +13,7 @@ from typing import Any, Dict, List, Optional, Tuple
 from .cuda import driver_problem
 from .jetson import detect
 from .jetson.advice import advise, as_dict, describe
+from .surroundings import cores
 
 _BORN = 1704067200
 """The first of January 2024: a clock that says less was never set."""
@@ -66,7 +67,7 @@ def examine(root: str = "/") -> Dict[str, Any]:
         **(describe(jetson, root) if jetson else {}),
         "system": _system(root),
         "python": f"{platform.python_version()} in {sys.prefix}",
-        "cores": str(usable_cores()),
+        "cores": str(cores()),
         "memory": "{:.1f} GB, {:.1f} GB free".format(*memory) if memory else "unknown",
         "disk free": f"{free:.1f} GB",
     }
@@ -77,20 +78,6 @@ def examine(root: str = "/") -> Dict[str, Any]:
         "findings": findings,
         "ready": not any(f["level"] == "error" for f in findings),
     }
-
-
-def usable_cores() -> int:
-    """Number of cores that this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on every system
-        return os.cpu_count() or 1
-
-
-def jetson_model(root: str = "/") -> Optional[str]:
-    """The name of a Jetson from its device tree, or None on other machines."""
-    machine = detect(root)
-    return machine.model if machine else None
 
 
 def _version(name: str) -> Optional[str]:

@@ -8,7 +8,6 @@ another.
 
 import contextlib
 import math
-import os
 import threading
 import time
 from dataclasses import dataclass, replace
@@ -28,7 +27,7 @@ from .journal import Journal
 from .progress import Progress
 from .second import SecondModel
 from .stats import CameraStats, RunStats, Stopwatch
-from .surroundings import asked_to_stop, one_opencv_thread
+from .surroundings import asked_to_stop, cores, one_opencv_thread
 
 SNAPSHOT_S = 1.0
 SCENE_FIRST_S = 30.0
@@ -92,14 +91,6 @@ class Clock:
     def time(self) -> float:
         """Unix time in seconds."""
         return time.time()
-
-
-def cores() -> int:
-    """The cores that this process may use."""
-    try:
-        return max(len(os.sched_getaffinity(0)), 1)
-    except AttributeError:
-        return os.cpu_count() or 1
 
 
 def default_workers() -> int:

@@ -1,10 +1,20 @@
-"""What a run changes in its process, and puts back: signals, and the threads of OpenCV."""
+"""The process that a run is in: its cores, and what a run changes and puts back, signals and
+OpenCV's threads."""
 
 import contextlib
+import os
 import signal
 import sys
 import threading
 from typing import Any, Dict, Iterator
+
+
+def cores() -> int:
+    """How many cores this process may use; at least one."""
+    try:
+        return max(len(os.sched_getaffinity(0)), 1)
+    except AttributeError:  # not on every system
+        return os.cpu_count() or 1
 
 
 @contextlib.contextmanager

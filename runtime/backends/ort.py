@@ -14,6 +14,7 @@ from typing import Any, Dict, List, Optional, Tuple
 import numpy as np
 
 from ...core import MissingDependency, ModelError, UsageError
+from ..surroundings import cores
 from .base import TensorSpec
 
 _DTYPES = {
@@ -32,6 +33,23 @@ _DTYPES = {
 }
 
 
+def load_onnxruntime() -> Any:
+    """onnxruntime.
+
+    Raises:
+        MissingDependency: It is not installed.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise MissingDependency(
+            "onnxruntime is not installed, and it runs ONNX models",
+            got=str(error),
+            remedy="pip install 'edgelane[cpu]'",
+        ) from None
+    return onnxruntime
+
+
 class OnnxruntimeBackend:
     """An ONNX model run by onnxruntime on the CPU.
 
@@ -48,19 +66,12 @@ class OnnxruntimeBackend:
     def __init__(self, path: str, threads: Optional[int] = None) -> None:
         if threads is not None and (isinstance(threads, bool) or int(threads) < 1):
             raise UsageError("threads must be a count", got=repr(threads), expected="1 or more")
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise MissingDependency(
-                "onnxruntime is not installed, and it runs ONNX models",
-                got=str(error),
-                remedy="run: pip install 'edgelane[cpu]'",
-            ) from None
+        onnxruntime = load_onnxruntime()
         self.path = str(path)
         _check_file(self.path)
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # what matters is raised; the rest is noise on stderr
-        options.intra_op_num_threads = min(_cores(), 4) if threads is None else int(threads)
+        options.intra_op_num_threads = min(cores(), 4) if threads is None else int(threads)
         options.inter_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.add_session_config_entry("session.inter_op.allow_spinning", "0")
@@ -99,13 +110,6 @@ class OnnxruntimeBackend:
     def close(self) -> None:
         """Let go of the session."""
         self._session = None
-
-
-def _cores() -> int:
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on this platform
-        return os.cpu_count() or 1
 
 
 def _spec(path: str, node: Any) -> TensorSpec:

@@ -7,7 +7,7 @@ import recordings
 
 from edgelane.core.devices import DEVICES
 from edgelane.runtime import doctor
-from edgelane.runtime.jetson import advice
+from edgelane.runtime.jetson import advice, detect
 
 
 def test_this_machine_is_described_with_versions_and_remedies():
@@ -33,7 +33,7 @@ def root(tmp_path):
 
 def test_a_jetson_is_known_by_its_device_tree(root):
     place = root(**{"proc__device-tree__model": "NVIDIA Jetson Nano Developer Kit\0"})
-    assert doctor.jetson_model(place) == "NVIDIA Jetson Nano Developer Kit"
+    assert detect(place).model == "NVIDIA Jetson Nano Developer Kit"
     report = doctor.examine(place)
     assert report["machine"]["device"] == "NVIDIA Jetson Nano Developer Kit"
     assert any("TensorRT" in f["what"] for f in report["findings"])
@@ -41,11 +41,11 @@ def test_a_jetson_is_known_by_its_device_tree(root):
 
 def test_a_jetson_without_a_device_tree_is_known_by_its_release_file(root):
     place = root(etc__nv_tegra_release="# R32 (release), REVISION: 7.1, GCID: 1, BOARD: t210ref")
-    assert doctor.jetson_model(place) == "NVIDIA Jetson"
+    assert detect(place).model == "NVIDIA Jetson"
 
 
 def test_another_board_is_no_jetson(root):
-    assert doctor.jetson_model(root(**{"proc__device-tree__model": "Raspberry Pi 4\0"})) is None
+    assert detect(root(**{"proc__device-tree__model": "Raspberry Pi 4\0"})) is None
 
 
 def test_memory_and_system_come_from_the_kernel_and_may_be_missing(root):

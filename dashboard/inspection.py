@@ -37,7 +37,7 @@ MOST_POINTS = 250
 MOST_CHARTS = 8
 """Characteristics that have charts in the report; tables have all."""
 
-SCORES = ("difference", "anomaly", "classifier")
+SCORES = ("difference", "deviation", "anomaly", "classifier")
 """Characteristics that are scores of a check: they have a limit, and no tolerance."""
 
 MOST_NAMES = 200

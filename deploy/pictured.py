@@ -14,6 +14,7 @@ from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tu
 import numpy as np
 
 from ..core import ReleaseError, UsageError
+from ..core.verdict import Reason
 from ..pipelines.registry import camera_settings, pipeline_class
 from ..runtime.config import CameraConfig, Config, source_uri
 from ..runtime.opening import open_first
@@ -23,6 +24,9 @@ FROM_SOURCE = 8
 """Pictures that are taken from the source of a config which is given none."""
 LOOKED_AT = 24
 """Of so many, those with the most different answers."""
+NEAR = 0.02
+"""Share of a reason's limits within which another machine, which rounds otherwise, may decide
+otherwise."""
 
 TASKS = ("inspect", "classify")
 """Pipelines that judge pictures: they have no detections that could be counted again."""
@@ -51,6 +55,7 @@ class Said(NamedTuple):
         answers: By camera and picture: of each part its verdict and reasons, or its class.
         scores: Likewise: of each part the score of every class; none of a recipe's.
         whole: Likewise: the verdict on the picture as a whole, or the class of its first part.
+        near: Likewise: whether an answer hangs on a value that is all but at its limit.
         classes: Names of classes or verdicts.
         precision: Of the model.
         latency_ms: Median time of a picture.
@@ -59,6 +64,7 @@ class Said(NamedTuple):
     answers: List[List[List[str]]]
     scores: List[List[np.ndarray]]
     whole: List[List[str]]
+    near: List[List[bool]]
     classes: Tuple[str, ...]
     precision: str
     latency_ms: float
@@ -88,6 +94,7 @@ def say(config: Config, model: str, images: Sequence[np.ndarray]) -> Said:
     answers: List[List[List[str]]] = [[] for _ in cameras]
     scores: List[List[np.ndarray]] = [[] for _ in cameras]
     whole: List[List[str]] = [[] for _ in cameras]
+    near: List[List[bool]] = [[] for _ in cameras]
     times: List[float] = []
     with open_first(config, kind, model) as opened:
         for k, camera in enumerate(cameras):
@@ -96,26 +103,42 @@ def say(config: Config, model: str, images: Sequence[np.ndarray]) -> Said:
                 if number == k == 0:
                     look(config, kind, camera, opened, image)  # kernels are chosen in the first run
                 begun = time.perf_counter()
-                told, rows, one = look(config, kind, camera, opened, image)
+                told, rows, one, close = look(config, kind, camera, opened, image)
                 times.append(1000 * (time.perf_counter() - begun))
                 answers[k].append(told)
                 scores[k].append(rows)
                 whole[k].append(one)
+                near[k].append(close)
         precision = str(opened.card.precision)
         classes = tuple(opened.classes)
-    return Said(answers, scores, whole, classes, precision, median(times) if times else 0.0)
+    latency_ms = median(times) if times else 0.0
+    return Said(answers, scores, whole, near, classes, precision, latency_ms)
 
 
 def _judged(
     config: Config, kind: Any, camera: CameraConfig, opened: Any, image: np.ndarray
-) -> Tuple[List[str], np.ndarray, str]:
+) -> Tuple[List[str], np.ndarray, str, bool]:
     from ..runtime.inspect.judging.judge import combine
 
     found = opened.infer(opened.preprocess(image)[0])
     count = opened.recipe.settings.part.count
     one = combine(found.parts, found.problems, count, image.shape).verdict
-    told = [_words(part.verdict) for part in found.parts] or [_words(one)]
-    return told, np.zeros((0, 0), np.float32), one.verdict
+    seen = [part for part in found.parts if not part.far]
+    told = [_words(part.verdict) for part in seen] or [_words(one)]
+    verdicts = [part.verdict for part in seen] or [one]
+    near = any(_near(reason) for verdict in verdicts for reason in verdict.reasons)
+    return told, np.zeros((0, 0), np.float32), one.verdict, near
+
+
+def _near(reason: Reason) -> bool:
+    """Whether a reason's value is all but where its outcome changes."""
+    if reason.value is None or reason.margin is None:
+        return False
+    given = [v for v in (reason.low, reason.high) if v is not None]
+    scale = given[1] - given[0] if len(given) == 2 else abs(given[0])
+    away = min(abs(reason.margin - reason.uncertainty), abs(reason.margin + reason.uncertainty))
+    # Counts, shares of nothing and other round values do not move.
+    return 0 < away < NEAR * scale
 
 
 def _words(verdict: Any) -> str:
@@ -125,7 +148,7 @@ def _words(verdict: Any) -> str:
 
 def _classified(
     config: Config, kind: Any, camera: CameraConfig, opened: Any, image: np.ndarray
-) -> Tuple[List[str], np.ndarray, str]:
+) -> Tuple[List[str], np.ndarray, str, bool]:
     settings = camera_settings(kind, camera)
     size, reference = (image.shape[1], image.shape[0]), camera.reference_size
     if reference is not None:
@@ -136,7 +159,7 @@ def _classified(
     rows = np.asarray(model(image, np.array(boxes, np.float32)), np.float32)
     rows = rows.reshape(len(boxes), -1)
     told = [str(opened.classes[int(row.argmax())]) for row in rows]
-    return told, rows, told[0]
+    return told, rows, told[0], False  # scores have a tolerance
 
 
 def record(
@@ -179,8 +202,14 @@ def record(
         )
     if wrong:
         warnings.append(
-            f"the model calls {len(wrong)} golden pictures otherwise than their folders do, "
-            f"{wrong[0]}; what it says here is what it must say on the device"
+            f"of the golden pictures the model calls {len(wrong)} otherwise than their folders "
+            f"do, {wrong[0]} for one; what it says here is what it must say on the device"
+        )
+    near = [p.name for i, p in enumerate(pictures) if any(one[i] for one in said.near)]
+    if near:
+        warnings.append(
+            f"of the golden pictures {len(near)} hang on a value that is all but at its limit, "
+            f"{near[0]} for one: a machine that rounds it to the other side would be refused"
         )
     answers = {text for one in said.answers for told in one for text in told}
     if judging and not any(text.startswith("fail") for text in answers):
@@ -334,10 +363,12 @@ def _of_source(config: Config, desk: Config, model: str) -> List[Picture]:
     if not found:
         raise UsageError("the source of the config shows no picture", remedy=remedy)
     said = say(config, model, [one.image for one in found])
+    firm = [i for i in range(len(found)) if not any(one[i] for one in said.near)]
+    firm = firm or list(range(len(found)))
     order: List[int] = []
     known: set = set()
-    while len(order) < min(FROM_SOURCE, len(found)):
-        left = [i for i in range(len(found)) if i not in order]
+    while len(order) < min(FROM_SOURCE, len(firm)):
+        left = [i for i in firm if i not in order]
         new = [len({t for one in said.answers for t in one[i]} - known) for i in left]
         if not max(new):
             known.clear()  # all is shown: from the beginning, with what is left

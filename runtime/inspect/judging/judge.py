@@ -1,13 +1,14 @@
 """Pictures judged by a recipe: parts found, each check in turn, one verdict with its reasons."""
 
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ....core import ConfigError, DataError
 from ....core.verdict import FAIL, PASS, Reason, Verdict
 from ...sources.base import load_cv2
+from ..gauges.checks import mark_shifts
 from ..gauges.colour import ciede2000, lab
 from ..golden.sample import Golden, GoldenSettings, sharpness
 from ..golden.verdicts import conditions, score_of
@@ -18,6 +19,8 @@ from .finding import Look, find_parts, in_light, turned_like
 TWO_PARTS = 1.6  # times the most that one part covers: more than one part, or one upon another
 GATE = 0.04  # share of the picture in which parts are measured, along their way
 DOUBT = 0.8  # of the largest difference that may be: from there on a part is unsure
+DARKEST = 12  # grey levels below which nobody can tell colours
+MOVED = 1.5  # pixels that fixed things may have moved
 CLIPPED = 0.2  # share of a part that may be black or white beyond what good parts show
 
 
@@ -165,6 +168,7 @@ class Judge:
         except DataError as error:
             trouble = Reason("ground", None, condition=True, text=str(error))
             return (), problems or (trouble,)
+        problems = problems or self._moved(image, looks)
         near = [self._near(look, image) for look in looks]
         close = any(n and not k.cut for n, k in zip(near, looks))
         gauged = self._gauge(image) if close and not problems else None
@@ -202,6 +206,12 @@ class Judge:
             text = (f"the picture is {seen[0]} x {seen[1]}, and the recipe was taught with "
                     f"{size[0]} x {size[1]}: another camera, or another setting of it")  # fmt: skip
             return (Reason("picture", None, condition=True, text=text),)
+        colour = taught.get("coloured")
+        if colour is not None and colour != has_colour(image) and float(image.max()) > DARKEST:
+            text = ("the picture is grey and the taught ones have colours" if colour
+                    else "the picture has colours and the taught ones are grey")  # fmt: skip
+            text += ": another camera, or another setting of it"
+            reasons.append(Reason("colours", None, condition=True, text=text))
         light = taught.get("light")
         if light:
             level = picture_light(image)
@@ -213,6 +223,22 @@ class Judge:
                        condition=True, text=text)
             )  # fmt: skip
         return tuple(r for r in reasons if r.outcome != PASS)
+
+    def _moved(self, image: np.ndarray, looks: Sequence[Look]) -> Tuple[Reason, ...]:
+        """Whether fixed things that no part hides are where they were."""
+        marks = self.taught.get("marks") or ()
+        shown = [m for m in marks if not any(_hides(look, m["box"]) for look in looks)]
+        if not shown:
+            return ()
+        found = mark_shifts(image, shown)
+        away = sorted(float(np.hypot(*shift)) for shift in found if shift is not None)
+        text = "what is fixed in view lies elsewhere: the camera or its mount was moved"
+        if len(away) * 2 < len(found):
+            return (Reason("moved", None, condition=True, text=text),)
+        limit = float(self.taught.get("moved", MOVED))
+        reason = Reason("moved", away[len(away) // 2], high=limit, unit="px", condition=True,
+                        text=text)  # fmt: skip
+        return () if reason.outcome == PASS else (reason,)
 
     def _near(self, look: Look, image: np.ndarray) -> bool:
         """Whether a part is within the gate around the place where it is judged."""
@@ -400,12 +426,25 @@ def combine(
     )  # fmt: skip
 
 
+def _hides(look: Look, box: Sequence[float]) -> bool:
+    """Whether a part, or its shadow, may cover a box."""
+    room = 0.15 * (look.xyxy[2:] - look.xyxy[:2]) + 4
+    low, high = look.xyxy[:2] - room, look.xyxy[2:] + room
+    return bool((low < np.array(box[2:])).all() and (high > np.array(box[:2])).all())
+
+
 def to_picture(look: Look, box: np.ndarray) -> np.ndarray:
     """A box of the upright part, around in pixels of the picture."""
     left, top, right, bottom = box
     corners = np.array([(left, top), (right, top), (right, bottom), (left, bottom)]) - 0.5
     there = corners @ look.warp[:, :2].T + look.warp[:, 2] + 0.5
     return np.concatenate((there.min(axis=0), there.max(axis=0)))
+
+
+def has_colour(image: np.ndarray) -> bool:
+    """Whether the channels of a picture differ anywhere in a fine grid."""
+    few = image[::4, ::4]
+    return not (few[..., :1] == few).all()
 
 
 def picture_light(image: np.ndarray) -> float:

@@ -71,15 +71,9 @@ def command(
             click.echo(json.dumps(part.as_dict()))
             continue
         words = [f"{part.verdict.verdict:6}  {part.image}"]
-        if len(part.xyxy):
-            words.append(f"{len(part.xyxy)} defects")
-        for reason in part.verdict.told:
-            if reason.outcome != "pass" and reason.value is None:
-                words.append(reason.text)
-            elif reason.outcome != "pass":
-                low = "" if reason.low is None else f"{reason.low:g} <= "
-                high = "" if reason.high is None else f" <= {reason.high:g}"
-                words.append(f"{reason.name} {low}{reason.value:.3g}{high} {reason.unit}".rstrip())
+        if len(part.xyxy) and not any(r.condition for r in part.verdict.told):
+            words.append(f"{len(part.xyxy)} defect{'s' * (len(part.xyxy) > 1)}")
+        words += part.verdict.why
         click.echo("  ".join(words))
     progress.close()
     if not as_json and sum(counts.values()) > 1:

@@ -51,6 +51,27 @@ class Reason:
             return PASS
         return UNSURE if self.condition or margin > -self.uncertainty else FAIL
 
+    @property
+    def limits(self) -> str:
+        """What the value should be, in words; empty without limits."""
+        if self.low is not None and self.high is not None:
+            same = self.low == self.high
+            return f"{self.low:g}" if same else f"{self.low:g} to {self.high:g}"
+        if self.low is not None:
+            return f"at least {self.low:g}"
+        return "" if self.high is None else f"at most {self.high:g}"
+
+    @property
+    def sentence(self) -> str:
+        """All of it in one line: what is wrong, the value and its limits."""
+        if self.value is None:
+            return f"{self.name}: {self.text}" if self.text else f"{self.name} is not known"
+        value = f"{self.value:.4g} {self.unit}".rstrip()
+        wanted = f", expected {self.limits}" if self.limits else ""
+        if self.condition and self.text:
+            return f"{self.name}: {self.text} ({value}{wanted})"
+        return f"{self.name} {value}{wanted}"
+
     def as_dict(self) -> Dict[str, Any]:
         """For JSON."""
         rounded = {
@@ -100,6 +121,13 @@ class Verdict:
         else:
             verdict = next((v for v in (FAIL, UNSURE) if v in outcomes), PASS)
         return cls(verdict, reasons, score)
+
+    @property
+    def why(self) -> Tuple[str, ...]:
+        """Sentences for people; where a condition is broken nothing else means anything."""
+        wrong = [r for r in self.reasons if r.outcome != PASS]
+        broken = [r for r in wrong if r.condition]
+        return tuple(r.sentence for r in broken or wrong)
 
     @property
     def told(self) -> Tuple[Reason, ...]:

@@ -6,7 +6,9 @@ from typing import Any, Dict, List, Sequence, Tuple
 import numpy as np
 
 from ...core import DataError
+from ...runtime.inspect.gauges.checks import choose_marks, keep_marks, mark_shifts
 from ...runtime.inspect.gauges.colour import ciede2000
+from ...runtime.inspect.judging.judge import MOVED, has_colour
 from .parts import Sample, one_size
 
 FAR = 8.0  # robust standard deviations from the others
@@ -160,10 +162,33 @@ def learn_conditions(parts: Sequence[Sample]) -> Dict[str, Any]:
             round(min(least * light, light - 12), 2),
             round(max(most * light, light + 20), 2),
         ],
+        # Beyond these it is another light than that of the good parts, though one can judge in it.
+        "lights": [round(min(lights), 2), round(max(lights), 2)],
         "focus": round(min(float(np.median(focus)), min(focus) / FOCUS), 4),
         "white": round(max(float(np.mean(g >= 253)) for g in grey), 4),
         "black": round(max(float(np.mean(g <= 2)) for g in grey), 4),
     }
     if one_size(parts):
         found["picture"] = [int(v) for v in parts[0].size]
+        found.update(_fixed(parts))
+    kinds = {has_colour(p.look.image) for p in parts}
+    if len(kinds) == 1:
+        found["coloured"] = kinds.pop()
     return found
+
+
+def _fixed(parts: Sequence[Sample]) -> Dict[str, Any]:
+    """Things around the parts that stay where they are, and how far they may seem to move."""
+    shown = [p for p in parts if p.around is not None]
+    if len(shown) < 3:
+        return {}
+    pictures = [p.around[..., 0] for p in shown if p.around is not None]
+    free = np.all([p.around[..., 1] > 0 for p in shown if p.around is not None], axis=0)
+    boxes = choose_marks(pictures, free)
+    if not boxes:
+        return {}
+    middle = np.median(np.array(pictures), axis=0).astype(np.uint8)
+    marks = [{**mark, "box": box} for mark, box in zip(keep_marks(middle, boxes), boxes)]
+    seen = [shift for picture in pictures for shift in mark_shifts(picture, marks)]
+    most = max((float(np.hypot(*shift)) for shift in seen if shift is not None), default=0.0)
+    return {"marks": marks, "moved": round(MOVED + most, 2)}

@@ -25,6 +25,7 @@ from ...runtime.inspect.recipe.config import LoadedRecipe
 from ...runtime.sources.base import load_cv2
 
 MOST_SHOWN = 5
+MOST_AROUND = 12  # pictures that tell what is fixed around the parts
 RIM = 0.01  # of the picture
 Tell = Callable[[float, str], None]
 
@@ -42,6 +43,8 @@ class Sample:
         focus: Sharpness of the part.
         colour: CIE Lab.
         path: Where the picture lies, or None.
+        around: `(h, w, 2)` uint8, the picture in grey and where no part is in it; of the first ones
+            of a folder.
         travel: Of the first one: `x` or `y`, the way in which parts travel, where they do.
     """
 
@@ -54,6 +57,7 @@ class Sample:
     colour: np.ndarray
     path: Optional[Path] = None
     travel: Optional[str] = None
+    around: Optional[np.ndarray] = None
 
 
 def samples(recipe: LoadedRecipe, place: str, tell: Tell) -> List[Sample]:
@@ -127,7 +131,10 @@ def _from_folder(recipe: LoadedRecipe, path: Path, tell: Tell) -> List[Sample]:
             seen = "a part that the border cuts" if cut else f"{len(looks)} parts"
             faults.append(f"{file.name} shows {seen if looks else _nothing(image)}")
             continue
-        found += [_sample(recipe, file.name, look, image, file) for look in looks]
+        parts = [_sample(recipe, file.name, look, image, file) for look in looks]
+        if number <= MOST_AROUND and parts:
+            parts[0] = replace(parts[0], around=_around(image, looks))
+        found += parts
     if faults:
         more = f" and {len(faults) - MOST_SHOWN} more" if len(faults) > MOST_SHOWN else ""
         raise DataError(
@@ -137,6 +144,18 @@ def _from_folder(recipe: LoadedRecipe, path: Path, tell: Tell) -> List[Sample]:
             remedy="take them again, or leave them out",
         )
     return found
+
+
+def _around(image: np.ndarray, looks: List[Look]) -> np.ndarray:
+    """The picture in grey, and where no part is in it."""
+    grey = load_cv2().cvtColor(image, load_cv2().COLOR_BGR2GRAY)
+    free = np.full(grey.shape, 255, np.uint8)
+    for look in looks:
+        room = 0.15 * (look.xyxy[2:] - look.xyxy[:2]) + 4
+        x1, y1 = np.maximum(look.xyxy[:2] - room, 0).astype(int)
+        x2, y2 = (look.xyxy[2:] + room).astype(int)
+        free[y1:y2, x1:x2] = 0
+    return np.dstack((grey, free))
 
 
 def _nothing(image: np.ndarray) -> str:

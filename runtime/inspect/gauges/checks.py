@@ -3,7 +3,7 @@
 import base64
 import binascii
 import math
-from typing import Any, Dict, List, Mapping, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -17,6 +17,8 @@ from .settings import GaugeSettings
 BLACK, WHITE = 2, 253
 SEARCH = 24  # pixels around its place that a mark is looked for in
 LIKENESS = 0.5  # correlation below which a mark is not the taught one
+FIXED, STILL = 0.8, 1.0  # correlation, and pixels, within which a thing is the same in all pictures
+MOST_MARKS, MOST_TRIED = 4, 24
 
 
 def clipped(image: np.ndarray, mask: np.ndarray) -> Tuple[float, float]:
@@ -130,10 +132,33 @@ def keep_marks(image: np.ndarray, marks: Sequence[Sequence[float]]) -> List[Dict
 
 def moved(image: np.ndarray, settings: GaugeSettings) -> List[Reason]:
     """How far fixed things lie from where they were when the recipe was taught."""
-    cv2 = load_cv2()
     kept: Sequence[Mapping[str, Any]] = settings.taught.get("marks", ())
     if not kept:
         return []
+    found = mark_shifts(image, kept)
+    shifts = [shift for shift in found if shift is not None]
+    text = "pixels that fixed marks moved: the camera or the bench was touched, calibrate again"
+    if len(shifts) < len(kept):
+        text = f"{len(kept) - len(shifts)} of {len(kept)} fixed marks are not where they were"
+        return [Reason("moved", None, condition=True, text=text)]
+    value = max(float(np.hypot(*shift)) for shift in shifts)
+    return [Reason("moved", value, high=settings.checks["moved"], unit="px", condition=True,
+                   text=text)]  # fmt: skip
+
+
+def mark_shifts(
+    image: np.ndarray, kept: Sequence[Mapping[str, Any]]
+) -> List[Optional[Tuple[float, float]]]:
+    """Pixels by which each fixed thing moved, to the right and down; None where it is not found.
+
+    Args:
+        image: `(h, w, 3)` uint8 BGR, or `(h, w)`.
+        kept: What `keep_marks` gave.
+
+    Raises:
+        DataError: One of them is damaged.
+    """
+    cv2 = load_cv2()
     grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
     shifts = []
     for mark in kept:
@@ -145,19 +170,51 @@ def moved(image: np.ndarray, settings: GaugeSettings) -> List[Reason]:
             patch, x, y = None, 0, 0
         if patch is None:
             raise DataError("a taught mark is damaged", remedy="teach the recipe again")
-        shift = _shift(cv2, grey, patch, x, y)
-        if shift is not None:
-            shifts.append(shift)
-    text = "pixels that fixed marks moved: the camera or the bench was touched, calibrate again"
-    if len(shifts) < len(kept):
-        text = f"{len(kept) - len(shifts)} of {len(kept)} fixed marks are not where they were"
-        return [Reason("moved", None, condition=True, text=text)]
-    value = max(float(np.hypot(*shift)) for shift in shifts)
-    return [Reason("moved", value, high=settings.checks["moved"], unit="px", condition=True,
-                   text=text)]  # fmt: skip
+        shifts.append(_shift(cv2, grey, patch, x, y))
+    return shifts
 
 
-def _shift(cv2: Any, grey: np.ndarray, patch: np.ndarray, x: int, y: int) -> Any:
+def choose_marks(pictures: Sequence[np.ndarray], free: np.ndarray) -> List[List[int]]:
+    """Things that stay where they are in all pictures and have corners: a moved camera moves them.
+
+    Args:
+        pictures: `(h, w)` uint8 grey levels, of the same view.
+        free: `(h, w)` bool, where no picture shows a part.
+
+    Returns:
+        Boxes of at most four, for `keep_marks`; none where the ground is plain or travels.
+    """
+    cv2 = load_cv2()
+    if len(pictures) < 3:
+        return []
+    middle = np.median(np.array(pictures), axis=0).astype(np.uint8)
+    side = int(np.clip(min(middle.shape) // 8, 24, 64))
+    # Corners of what is fixed: edges in two directions, as the lesser eigenvalue tells.
+    corner = cv2.cornerMinEigenVal(cv2.GaussianBlur(middle, (0, 0), 1.5), side // 2, 3)
+    room = cv2.erode(free.astype(np.uint8), np.ones((side, side), np.uint8)) > 0
+    half = side // 2
+    edge = half + 2
+    room[:edge] = room[-edge:] = False
+    room[:, :edge] = room[:, -edge:] = False
+    marks: List[List[int]] = []
+    for _ in range(MOST_TRIED):
+        row, column = np.unravel_index(int((corner * room).argmax()), corner.shape)
+        if not room[row, column] or len(marks) == MOST_MARKS:
+            break
+        x, y = int(column) - half, int(row) - half
+        room[max(y - half, 0) : y + side + half, max(x - half, 0) : x + side + half] = False
+        patch = middle[y : y + side, x : x + side]
+        if float(patch.std()) < 6:
+            break
+        shifts = [_shift(cv2, picture, patch, x, y, FIXED) for picture in pictures]
+        if all(s is not None and float(np.hypot(*s)) < STILL for s in shifts):
+            marks.append([x, y, x + side, y + side])
+    return marks
+
+
+def _shift(
+    cv2: Any, grey: np.ndarray, patch: np.ndarray, x: int, y: int, likeness: float = LIKENESS
+) -> Any:
     """Pixels by which a mark moved, or None where it is not found."""
     height, width = patch.shape
     left, top = max(x - SEARCH, 0), max(y - SEARCH, 0)
@@ -166,7 +223,7 @@ def _shift(cv2: Any, grey: np.ndarray, patch: np.ndarray, x: int, y: int) -> Any
         return None
     match = cv2.matchTemplate(area, patch, cv2.TM_CCOEFF_NORMED)
     row, column = np.unravel_index(int(match.argmax()), match.shape)
-    if match[row, column] < LIKENESS:
+    if match[row, column] < likeness:
         return None
 
     def part(line: np.ndarray, at: int) -> float:

@@ -35,7 +35,8 @@ class Rejecter:
         safe: Level on a missed deadline and at an end in error: True puts everything out.
         encoder: Counts instead of seconds.
         counts: From a part's picture to the place.
-        missed: Called with the part and the seconds that its verdict came too late.
+        missed: Called with the part and by how much its verdict came too late: seconds, or counts
+            of the encoder.
 
     Attributes:
         latency: From a part's picture to its verdict, as told to `part`.
@@ -89,9 +90,7 @@ class Rejecter:
                 gone = self._encoder.count - (due.count or 0)
                 late = float(gone) if start is not None else float("inf")
             if late >= 0:
-                self.late += 1
-                self._failed = True
-                self._set(self._safe)
+                self._miss()
                 if self._missed is not None:
                     self._missed(number, late)
                 return False
@@ -117,8 +116,7 @@ class Rejecter:
                     self._set(True)
             if self._until is not None and now >= self._until:
                 self._until = None
-                if not self._failed:
-                    self._set(False)
+                self._set(self._failed and self._safe)
 
     def _reached(self, due: _Due, now: float, count: int) -> bool:
         return now >= due.at if due.count is None else count >= due.count
@@ -127,8 +125,13 @@ class Rejecter:
         """A part passed of which no picture came: the output goes to its safe level until the next
         verdict comes in time."""
         with self._lock:
-            self.late += 1
-            self._failed = True
+            self._miss()
+
+    def _miss(self) -> None:
+        """A part passed unjudged; one that is being put out at this moment still is."""
+        self.late += 1
+        self._failed = True
+        if self._until is None:
             self._set(self._safe)
 
     def fail(self) -> None:
@@ -138,14 +141,6 @@ class Rejecter:
             self._waiting = []
             self._until = None
             self._set(self._safe)
-
-    def next_due(self) -> Optional[float]:
-        """Seconds at which something is to be done next; None where that is not known."""
-        with self._lock:
-            times = [d.at for d in self._waiting if d.count is None]
-            if self._until is not None:
-                times.append(self._until)
-            return min(times) if times else None
 
     def _set(self, on: bool) -> None:
         if on != self.on:

@@ -183,6 +183,20 @@ def test_a_verdict_that_comes_too_late_sets_the_safe_level_until_one_is_in_time(
     assert out.part(3, False, 11.4, 11.6) and not line.on
 
 
+def test_where_missed_parts_pass_a_pulse_still_begins_and_ends():
+    """A part that is known to be bad is put out in full, and those after it are let pass."""
+    out, line = rejecter(safe=False)
+    out.part(1, True, 10.0, 10.1)
+    assert not out.part(2, False, 9.0, 10.5) and not line.on
+    out.advance(11.0)
+    assert line.on
+    assert not out.part(3, False, 10.0, 11.05) and line.on
+    out.unseen()
+    assert line.on
+    out.advance(11.1)
+    assert not line.on and out.put_out == 1 and out.late == 3
+
+
 def test_after_an_error_the_safe_level_stays():
     out, line = rejecter()
     out.part(1, True, 10.0, 10.1)

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..core import ModelError
 from .graph import Graph
-from .patterns import Plan, Weighted, multiply_adds, plan, weighted
+from .patterns import Plan, Weighted, multiply_adds, plan
 
 LEVELS = 127
 """Largest number in symmetric INT8."""
@@ -219,11 +219,3 @@ def _stored(graph: Graph, name: str) -> Optional[str]:
             return None
         name = maker.input[0]
     return None
-
-
-def float_share(model: Any, floats: Tuple[str, ...] = ()) -> Dict[str, float]:
-    """Share of the multiply-adds of each node with weights, by name of its first output."""
-    graph = Graph(model)
-    counts = {i.node.output[0]: multiply_adds(graph, i) for i in weighted(graph)}
-    total = sum(counts.values()) or 1
-    return {name: count / total for name, count in counts.items()}

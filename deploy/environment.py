@@ -5,7 +5,6 @@ import platform
 import shlex
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 from typing import List, Optional, Sequence, Tuple
 
@@ -46,18 +45,6 @@ def glibc() -> Tuple[int, int]:
     if name != "glibc" or len(parts) < 2 or not all(part.isdigit() for part in parts[:2]):
         return (0, 0)
     return int(parts[0]), int(parts[1])
-
-
-def unpacked_size(folder: Path, wheels: Sequence[str]) -> int:
-    """Bytes that wheels take when they are unpacked; 0 for what is no wheel."""
-    total = 0
-    for name in wheels:
-        try:
-            with zipfile.ZipFile(str(folder / name)) as archive:
-                total += sum(entry.file_size for entry in archive.infolist())
-        except (OSError, zipfile.BadZipFile):
-            continue
-    return total
 
 
 def make_environment(release: Release, manifest: Manifest, files: Files) -> Path:

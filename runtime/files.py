@@ -1,11 +1,30 @@
-"""Files that are whole or not there."""
+"""Files that are whole or not there, and where those lie that can be made again."""
 
 import contextlib
 import os
 from pathlib import Path
-from typing import IO, Iterator
+from typing import IO, Iterator, Optional, Union
 
 from ..core import StorageError
+
+PathLike = Union[str, "os.PathLike[str]"]
+
+
+def cache_path(name: str, variable: str, folder: Optional[PathLike] = None) -> Path:
+    """A folder of what can be fetched or made again.
+
+    Args:
+        name: Its name in the user's cache of edgelane.
+        variable: Environment variable that says another one.
+        folder: The one to take whatever they say.
+    """
+    if folder is not None:
+        return Path(folder)
+    named = os.environ.get(variable)
+    if named:
+        return Path(named).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "edgelane" / name
 
 
 @contextlib.contextmanager

@@ -153,7 +153,7 @@ class FakeModel:
         self._detections = Detections.empty() if detections is None else detections
         self._seconds = seconds
 
-    def preprocess(self, image: np.ndarray, out: Any = None) -> Tuple[np.ndarray, None]:
+    def preprocess(self, image: np.ndarray) -> Tuple[np.ndarray, None]:
         """The picture itself, and no transform."""
         return image, None
 

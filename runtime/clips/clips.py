@@ -20,7 +20,6 @@ from .settings import ClipSettings
 LOG = logging.getLogger("edgelane.clips")
 
 MOST_WAITING = 8
-MOST_EVENTS = 1000
 PATIENCE_S = 1.0
 """So long a picture of a recording waits for room; one of a live camera does not."""
 QUIET_S = 15.0

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
 
 from ...core import ModelError
+from ..files import cache_path
 from .graph import GraphFacts
 from .passport import Here, Passport, passport_path, read_engine, read_passport, write_engine
 from .plan import BuildPlan
@@ -38,13 +39,7 @@ def engines_folder(folder: Optional[PathLike] = None) -> Path:
 
     It is the argument, or what `EDGELANE_ENGINES` says, or `edgelane/engines` in the user's cache.
     """
-    if folder is not None:
-        return Path(folder)
-    named = os.environ.get(FOLDER_VARIABLE)
-    if named:
-        return Path(named).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "edgelane" / "engines"
+    return cache_path("engines", FOLDER_VARIABLE, folder)
 
 
 class EngineCache:

@@ -17,7 +17,7 @@ import msgspec
 
 from ...core import ModelError, StorageError, UsageError
 from ...core.card import METADATA_KEY
-from ..files import whole_file, write_whole
+from ..files import cache_path, whole_file, write_whole
 from ..onnx_metadata import check_onnx, read_metadata, write_metadata
 from .download import LIMIT, Report, download, forget, web_page
 from .entries import Entry, PathLike
@@ -65,13 +65,7 @@ def cache_folder(cache: Optional[PathLike] = None) -> Path:
 
     It is the argument, or what `EDGELANE_CACHE` says, or `edgelane/models` in the user's cache.
     """
-    if cache is not None:
-        return Path(cache)
-    named = os.environ.get(CACHE_VARIABLE)
-    if named:
-        return Path(named).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "edgelane" / "models"
+    return cache_path("models", CACHE_VARIABLE, cache)
 
 
 def cached(entry: Entry, folder: Path) -> Optional[Record]:

@@ -17,9 +17,12 @@ from ...runtime.inspect.judging.rejects import RejectFolder, around, reject_pict
 from ...runtime.inspect.recipe.config import LoadedRecipe, Recipe, load_recipe
 from ...runtime.journal import Journal
 from ...runtime.loop import Step
+from ...runtime.timezones import Zone
 from .challenge import run_challenge
+from .shifts import Shifts
 
 REJECTS = "rejects"
+PATIENCE_S = 60.0  # for a challenge that is judged when the run ends
 LOOKS = 400  # parts in pictures that are remembered until their verdict comes
 
 
@@ -50,8 +53,11 @@ class Station:
         self._stack = contextlib.ExitStack()
         self._challenging: Optional[threading.Thread] = None
         self._challenged: List[Dict[str, Any]] = []
-        self._shift: Optional[str] = None
+        asked = settings.challenge
+        zone = Zone(self.recipe.config.service.timezone)
+        self._shifts_of_day = Shifts([] if asked is None else asked.shifts, zone)
         self._numbers = 0
+        self._told_drift = False
 
     def __enter__(self) -> "Station":
         try:
@@ -69,6 +75,10 @@ class Station:
         return self
 
     def __exit__(self, kind: Any, *error: object) -> None:
+        if self._challenging is not None and kind is None:
+            self._challenging.join(PATIENCE_S)
+            with contextlib.suppress(Exception):
+                self._note_judged()
         if self.rejecter is not None:
             # The line stands in its safe state once nobody judges any more.
             with contextlib.suppress(Exception):
@@ -94,6 +104,8 @@ class Station:
         for event in step.events:
             if event.kind == "verdict" and event.payload["verdict"] != "pass":
                 self._keep(event, step)
+            elif event.kind == "condition" and event.payload["state"] == "drifted":
+                self._drifted(event)
         if self.settings.challenge is not None and self.live:
             self._shifts()
 
@@ -131,6 +143,11 @@ class Station:
             self.source.missed = self.rejecter.unseen
         if moving:
             self._stack.enter_context(Driver(time.monotonic, tuple(moving), self._line_failed))
+
+    def _drifted(self, event: Event) -> None:
+        if not self._told_drift:
+            self.source.warnings.append(event.payload["text"])
+        self._told_drift = True
 
     def _late(self, part: int, late: float) -> None:
         if self.rejecter is not None and self.rejecter.late == 1:
@@ -173,25 +190,30 @@ class Station:
 
     def _shifts(self) -> None:
         """Run the challenge set when a shift begins; its judging leaves the run alone."""
-        settings = self.settings.challenge
-        assert settings is not None
-        for told in self._challenged[:]:
-            self._challenged.remove(told)
-            self._note(told["result"], told["shift"], time.time())
-        at = time.strftime("%H:%M")
-        begun = [s for s in sorted(settings.shifts) if s <= at]
-        shift = begun[-1] if begun else (max(settings.shifts) if settings.shifts else None)
-        if self._shift is None:
-            self._shift = shift or ""
-        if shift is None or shift == self._shift:
+        self._note_judged()
+        shift = self._shifts_of_day.begun(time.time())
+        if shift is None:
             return
-        self._shift = shift
 
         def judge(shift: str = shift) -> None:
-            self._challenged.append({"result": run_challenge(self.recipe), "shift": shift})
+            try:
+                told = {"result": run_challenge(self.recipe), "shift": shift}
+            except Exception as error:
+                # Known parts that nobody could judge prove as little as wrong verdicts on them.
+                told = {"error": str(error), "shift": shift}
+            self._challenged.append(told)
 
         self._challenging = threading.Thread(target=judge, name="challenge", daemon=True)
         self._challenging.start()
+
+    def _note_judged(self) -> None:
+        for told in self._challenged[:]:
+            self._challenged.remove(told)
+            if "result" in told:
+                self._note(told["result"], told["shift"], time.time())
+            else:
+                text = f"The challenge set could not be judged ({told['shift']}): {told['error']}"
+                self._alarm(text, time.time())
 
     def _note(self, result: Any, shift: str, now: float) -> None:
         """Journal a challenge; one that failed is an alarm, and the machine is told."""
@@ -199,15 +221,25 @@ class Station:
         self._numbers += 1
         payload = {**result.as_dict(), "shift": shift, "at": round(now, 3),
                    **self.recipe.identity()}  # fmt: skip
-        events = [Event(self.camera, stamp, "challenge", payload, self._numbers)]
+        self._write(stamp, [Event(self.camera, stamp, "challenge", payload, self._numbers)])
         if not result.passed:
             wrong = "; ".join(w.text for w in result.wrong[:5])
-            text = f"The challenge set failed ({shift}): {wrong}."
-            alarm = {"reason": "challenge", "text": text}
-            events.append(Event(self.camera, stamp, "alarm", alarm, self._numbers))
-            self.source.warnings.append(text)
-            if self.heartbeat is not None:
-                self.heartbeat.stop()
+            self._alarm(f"The challenge set failed ({shift}): {wrong}.", now)
+
+    def _alarm(self, text: str, now: float) -> None:
+        """Nobody knows whether bad parts are stopped: journal and warnings say so, the line stops.
+
+        Without its heartbeat the machine takes the inspection for gone.
+        """
+        stamp = now if self.live else float(self._numbers) * 1e-6
+        self._numbers += 1
+        alarm = {"reason": "challenge", "text": text}
+        self._write(stamp, [Event(self.camera, stamp, "alarm", alarm, self._numbers)])
+        self.source.warnings.append(text)
+        if self.heartbeat is not None:
+            self.heartbeat.stop()
+
+    def _write(self, stamp: float, events: List[Event]) -> None:
         position = self.journal.position(self.camera) or (0, stamp)
         self.journal.write(self.camera, position[0], position[1], events)
 

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from edgelane.cli.jobs import inspecting, read_events, run
+from edgelane.cli.jobs.shifts import Shifts
 from edgelane.core import SourceError
 from edgelane.runtime.sources import register
 from edgelane.runtime.testing import FakeInput, FakeOutput, FakeSource
+from edgelane.runtime.timezones import Zone
 
 cv2 = pytest.importorskip("cv2")
 
@@ -127,3 +129,75 @@ def test_a_line_that_cannot_be_had_begins_no_run(taught, monkeypatch, tmp_path):
     register("plates", Live)
     with pytest.raises(SourceError, match="line 3 of /dev/gpiochip0 cannot be had"):
         run(recipe(taught, REJECT % 1.0), out=tmp_path / "run")
+
+
+def at(text, zone="Europe/Berlin"):
+    """Unix time of a local one."""
+    from datetime import datetime, timezone
+
+    moment = datetime.fromisoformat(text).replace(tzinfo=timezone.utc).timestamp()
+    return moment - Zone(zone).offset(moment - 3600)
+
+
+def test_each_shift_of_each_day_is_told_once():
+    day = Shifts(["22:00", "6:00", "14:00"], Zone("Europe/Berlin"))
+    told = [
+        day.begun(at(text))
+        for text in (
+            "2026-11-20T13:00", "2026-11-20T13:59", "2026-11-20T14:00", "2026-11-20T21:59",
+            "2026-11-20T22:10", "2026-11-21T05:59", "2026-11-21T06:00", "2026-11-21T06:01",
+            "2026-11-22T07:00",
+        )
+    ]  # fmt: skip
+    assert told == [None, None, "14:00", None, "22:00", None, "6:00", None, "6:00"]
+    one = Shifts(["06:00"], Zone("Europe/Berlin"))
+    days = [f"2026-10-{d}T07:00" for d in (24, 25, 26)]  # clocks are set back on the 25th
+    assert [one.begun(at(text)) for text in days] == [None, "06:00", "06:00"]
+    assert Shifts([], Zone("UTC")).begun(0.0) is None
+
+
+@pytest.fixture
+def challenged(taught, tmp_path, monkeypatch):
+    """A live recipe with a challenge set, of which one shift begins while it runs."""
+    for verdict, flaw in (("pass", False), ("fail", True)):
+        (tmp_path / "known" / verdict).mkdir(parents=True)
+        for k in range(2):
+            cv2.imwrite(str(tmp_path / "known" / verdict / f"{k}.png"), plate(flaw, 40 + k))
+    begun = iter([None] * 4 + ["06:00"])
+    monkeypatch.setattr(Shifts, "begun", lambda self, now: next(begun, None))
+    register("plates", Live)
+    text = f"challenge: {{set: {tmp_path / 'known'}, shifts: ['06:00']}}\n"
+    return recipe(taught, text), tmp_path / "known"
+
+
+@pytest.mark.slow
+def test_the_challenge_set_is_judged_at_the_beginning_of_a_shift(challenged, tmp_path):
+    path, _ = challenged
+    _, folder = run(path, out=tmp_path / "run")
+    told = [e.payload for e in read_events(folder, "challenge")]
+    assert [(t["shift"], t["passed"]) for t in told] == [
+        ("start of the run", True), ("06:00", True),
+    ]  # fmt: skip
+    assert told[1]["verdicts"][0] == ["pass/0.png", "pass", "pass"]
+    assert told[1]["recipe"] == "live" and not list(read_events(folder, "alarm"))
+
+
+@pytest.mark.slow
+def test_a_challenge_that_cannot_be_judged_is_an_alarm(challenged, tmp_path, monkeypatch):
+    path, known = challenged
+    judged = inspecting.run_challenge
+
+    def once(recipe):
+        result = judged(recipe)
+        for picture in (known / "fail").iterdir():
+            picture.unlink()
+        return result
+
+    monkeypatch.setattr(inspecting, "run_challenge", once)
+    _, folder = run(path, out=tmp_path / "run")
+    assert len(list(read_events(folder, "challenge"))) == 1
+    (alarm,) = read_events(folder, "alarm")
+    assert (
+        "could not be judged (06:00): no part of the challenge set must fail"
+        in (alarm.payload["text"])
+    )

@@ -64,3 +64,13 @@ def test_a_classifier_is_made_from_nothing(desk, capsys, monkeypatch):
     summary = json.loads(Path("runs/tray/summary.json").read_text(encoding="utf-8"))
     assert summary["changes"] == 2 and summary["classes"]["dirty"]["spells"] == 1
     assert summary["classes"]["dirty"]["seconds"] == pytest.approx(3.0, abs=0.6)
+
+
+def test_the_studies_are_studies(desk, capsys):
+    assert run_cli(["grr", "study.csv", "--tolerance", "0.4", "--json"]) == 0
+    measured = json.loads(capsys.readouterr().out)
+    assert (measured["parts"], measured["operators"], measured["trials"]) == (10, 3, 3)
+    assert run_cli(["agreement", "verdicts.csv", "--json"]) == 0
+    judged = json.loads(capsys.readouterr().out)
+    assert (judged["parts"], judged["trials"], len(judged["operators"])) == (50, 3, 3)
+    assert 0.5 < judged["fleiss_kappa"] < 1

@@ -16,7 +16,6 @@ from edgelane.pipelines.quality import (
     gauge_study,
     individuals,
     normality,
-    pareto,
     xbar_r,
 )
 from edgelane.pipelines.quality.capability import normality_of
@@ -205,14 +204,6 @@ def test_misses_and_false_alarms_of_the_manual(bad, misses, good, alarms, miss, 
     assert 100 * one.miss.value == pytest.approx(miss, abs=0.051)
     assert 100 * one.false_alarm.value == pytest.approx(alarm, abs=0.051)
     assert one.verdict == "bad"
-
-
-def test_the_vital_few():
-    """Cumulative shares of a worked Pareto analysis: 46, 29, 17 and 8 of 100 defects."""
-    found = pareto({"scratch": 29, "dent": 46, "pinhole": 8, "chip": 17})
-    assert [r.name for r in found] == ["dent", "scratch", "chip", "pinhole"]
-    assert [round(r.cumulative, 2) for r in found] == [0.46, 0.75, 0.92, 1.0]
-    assert [r.vital for r in found] == [True, True, True, False]
 
 
 def test_limits_do_not_hang_on_the_unit():

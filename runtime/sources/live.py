@@ -245,34 +245,53 @@ class LiveSource(Source):
     # The capture process
 
     def _spawn(self) -> None:
+        """Start the capture process.
+
+        Raises:
+            SourceError: The machine has no room for one.
+        """
         self._base, self._latest = self._index, -1
         self._told.clear()
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        memory = make_memory()
+        try:
+            with contextlib.ExitStack() as unless:
+                ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+                unless.callback(ours.close)
+                with theirs:
+                    memory = make_memory()
+                    unless.callback(os.close, memory)
+                    self._process = self._start(theirs.fileno(), memory)
+                unless.pop_all()
+        except OSError as error:
+            raise SourceError(
+                f"no capture process can be started for {self.camera}",
+                got=error.strerror or error,
+                remedy="let fewer programs run, or raise their limits: ulimit -n, ulimit -u",
+            ) from None
+        self._link, self._ring = ours, Ring(memory)
+        self._asked = select.poll()  # which, other than select, knows descriptors above 1023
+        self._asked.register(ours, select.POLLIN)
+        with contextlib.suppress(OSError):  # it is gone already, which is seen when it is heard
+            ours.sendall(json.dumps(self._spec).encode())
+        self._state = "starting"
+        self._deadline = time.monotonic() + self._patience.start_s
+
+    @staticmethod
+    def _start(link: int, memory: int) -> "subprocess.Popen[bytes]":
         environment = dict(os.environ)
         environment["PYTHONPATH"] = os.pathsep.join(p for p in sys.path if p)
         # One thread a camera: a pool of them in each process would be memory for nothing.
         for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
             environment[name] = "1"
         module = __name__.rpartition(".")[0] + ".child"
-        try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", module, str(theirs.fileno()), str(memory)],
-                pass_fds=(theirs.fileno(), memory),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                env=environment,
-                start_new_session=True,
-            )
-        finally:
-            theirs.close()
-        self._link, self._ring = ours, Ring(memory)
-        self._asked = select.poll()  # which, other than select, knows descriptors above 1023
-        self._asked.register(ours, select.POLLIN)
-        ours.sendall(json.dumps(self._spec).encode())
-        self._state = "starting"
-        self._deadline = time.monotonic() + self._patience.start_s
+        return subprocess.Popen(
+            [sys.executable, "-m", module, str(link), str(memory)],
+            pass_fds=(link, memory),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+            start_new_session=True,
+        )
 
     def _kill(self) -> None:
         process, self._process = self._process, None
@@ -306,7 +325,13 @@ class LiveSource(Source):
             if now < self._respawn:
                 time.sleep(min(wait, self._respawn - now))
                 return
-            self._spawn()
+            try:
+                self._spawn()
+            except SourceError as error:
+                # A machine that is full for a moment must not end a run of months.
+                self._respawn = now + self._backoff.pause()
+                self._away(f"no capture process can be started: {error.got}")
+                return
         while self._link is not None:
             if not self._asked.poll(1000 * max(wait, 0.0)):
                 break

@@ -8,8 +8,8 @@ import sys
 import numpy as np
 import pytest
 
-from edgelane.core import UsageError
-from edgelane.runtime.sources import gstreamer
+from edgelane.core import SourceError, UsageError
+from edgelane.runtime.sources import gstreamer, live, open_source
 from edgelane.runtime.sources.address import mask, parse_address
 from edgelane.runtime.sources.backoff import Backoff
 from edgelane.runtime.sources.mjpeg import _end
@@ -215,6 +215,33 @@ def test_a_thumbnail_does_not_end_a_jpeg():
 
 
 # Pipelines of GStreamer
+
+
+def test_a_machine_without_room_for_a_process_is_waited_for(tmp_path, monkeypatch):
+    """It is one sentence at the start, and a camera that is away later; nothing is left open."""
+    uri = "live+synth://store?seed=1&fps=5&size=64x48&people=0"
+    popen = subprocess.Popen
+
+    def full(*words, **more):
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(live.subprocess, "Popen", full)
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(SourceError, match="no capture process can be started for door"):
+        open_source(uri, "door")
+    assert len(os.listdir("/proc/self/fd")) <= before
+    monkeypatch.setattr(live.subprocess, "Popen", popen)
+    with open_source(uri, "door") as source:
+        frames = iter(source)
+        next(frames)
+        monkeypatch.setattr(live.subprocess, "Popen", full)
+        source._replace("the capture hung")
+        source._respawn = 0.0
+        source._pump(0.0)
+        told = source.health()
+        assert not told["connected"] and "Resource temporarily" in told["reason"]
+        monkeypatch.setattr(live.subprocess, "Popen", popen)
+        assert next(frames).size == (64, 48) and source.health()["connected"]
 
 
 def test_pipelines_of_a_jetson():

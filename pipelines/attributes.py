@@ -134,9 +134,10 @@ class Attributes:
         told["looks"] = self._looks[track]
         return told
 
-    def words(self, track: int) -> List[str]:
-        """The names of what is certain of a track."""
-        return words(self.of(track))
+    def words(self, tracks: Optional[Tracks]) -> Dict[int, List[str]]:
+        """The names of what is certain of each track, by its id; of none without tracks."""
+        ids = [] if tracks is None else tracks.track_id.tolist()
+        return {track: words(self.of(track)) for track in ids}
 
     def drop(self, track: int) -> None:
         """Forget a track that has been told."""

@@ -24,7 +24,7 @@ import numpy as np
 
 from ..core import ConfigError, DataError, Event, Observation, Regions, Tracks
 from . import state as states
-from .events import EventMaker, class_name, seconds
+from .events import EventMaker, class_name, moment_of, seconds
 from .leading import Change, Leading, LeadingSettings
 
 VERSION = 1
@@ -132,9 +132,7 @@ class Classification:
         Raises:
             DataError: The time is not finite, or nothing tells the scores.
         """
-        if not math.isfinite(observation.timestamp):
-            raise DataError("an observation has no time", got=observation.timestamp)
-        now = self._now = max(float(observation.timestamp), self._now)
+        now = self._now = max(moment_of(observation), self._now)
         self._events.at(now)
         scores, multi = self._scores(observation)
         if scores is None:

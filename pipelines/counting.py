@@ -25,10 +25,10 @@ from typing import Any, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 import msgspec
 import numpy as np
 
-from ..core import ConfigError, DataError, Event, Observation, Regions, Tracks
+from ..core import ConfigError, Event, Observation, Regions, Tracks
 from . import state as states
 from .attributes import Attributes, AttributeSettings, tally_crossings
-from .events import EventMaker, class_name, seconds
+from .events import EventMaker, class_name, moment_of, seconds
 from .following import Following
 from .geometry import Line, Polygon, foot_points
 from .heatmap import Heatmap, HeatmapPart
@@ -190,7 +190,7 @@ class Counting:
 
     def regions(self, observation: Observation) -> Regions:
         """The boxes of the tracks that a classifier is to look at."""
-        return self._attributes.regions(observation, _time(observation))
+        return self._attributes.regions(observation, moment_of(observation))
 
     def process(self, observation: Observation) -> List[Event]:
         """Events that this observation brings.
@@ -198,7 +198,7 @@ class Counting:
         Raises:
             DataError: The time is not finite, or rows with and without track ids are mixed.
         """
-        now = self._now = max(_time(observation), self._now)
+        now = self._now = max(moment_of(observation), self._now)
         self._events.at(now)
         tracks = self._tracks = self._attributes.take(observation, now)
         # Ids that were given are the truth; two of them are two people.
@@ -260,9 +260,7 @@ class Counting:
 
     def attributes(self) -> Dict[int, List[str]]:
         """For overlays: what is certain of each track of the last observation."""
-        tracks = self._tracks
-        ids = [] if tracks is None else tracks.track_id.tolist()
-        return {track: self._attributes.words(track) for track in ids}
+        return self._attributes.words(self._tracks)
 
     def snapshot(self) -> bytes:
         """The whole state, for `restore` after a restart."""
@@ -371,12 +369,6 @@ class Counting:
             "seconds": part.seconds,
         }
         return self._events.make("heatmap", payload)
-
-
-def _time(observation: Observation) -> float:
-    if not math.isfinite(observation.timestamp):
-        raise DataError("an observation has no time", got=observation.timestamp)
-    return float(observation.timestamp)
 
 
 def _shape(path: str, kind: Any, *points: Any) -> Any:

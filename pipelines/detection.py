@@ -7,10 +7,10 @@ from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 import msgspec
 import numpy as np
 
-from ..core import DataError, Event, Observation, Regions, Tracks
+from ..core import Event, Observation, Regions, Tracks
 from . import state as states
 from .attributes import Attributes, AttributeSettings, tally
-from .events import EventMaker, class_name, seconds
+from .events import EventMaker, class_name, moment_of, seconds
 from .following import Following
 from .table import TrackTable
 from .tracking import TrackerSettings
@@ -88,7 +88,7 @@ class Detection:
 
     def regions(self, observation: Observation) -> Regions:
         """The boxes of the objects that a classifier is to look at."""
-        return self._attributes.regions(observation, _time(observation))
+        return self._attributes.regions(observation, moment_of(observation))
 
     def process(self, observation: Observation) -> List[Event]:
         """Events of the objects that have gone.
@@ -96,7 +96,7 @@ class Detection:
         Raises:
             DataError: The time is not finite, or rows with and without track ids are mixed.
         """
-        now = self._now = max(_time(observation), self._now)
+        now = self._now = max(moment_of(observation), self._now)
         self._events.at(now)
         tracks = self._tracks = self._attributes.take(observation, now)
         seen = np.flatnonzero(tracks.observed)
@@ -118,9 +118,7 @@ class Detection:
 
     def attributes(self) -> Dict[int, List[str]]:
         """For overlays: what is certain of each track of the last observation."""
-        tracks = self._tracks
-        ids = [] if tracks is None else tracks.track_id.tolist()
-        return {track: self._attributes.words(track) for track in ids}
+        return self._attributes.words(self._tracks)
 
     def snapshot(self) -> bytes:
         """The whole state, for `restore` after a restart."""
@@ -201,9 +199,3 @@ class Detection:
             table.drop(track_id)
             self._attributes.drop(track_id)
         return told
-
-
-def _time(observation: Observation) -> float:
-    if not math.isfinite(observation.timestamp):
-        raise DataError("an observation has no time", got=observation.timestamp)
-    return float(observation.timestamp)

@@ -1,8 +1,9 @@
 """Making events whose ids are fixed by what happened."""
 
+import math
 from typing import Any, Dict, Sequence
 
-from ..core import Event
+from ..core import DataError, Event, Observation
 
 
 class EventMaker:
@@ -42,6 +43,17 @@ class EventMaker:
         """Go on from `state`."""
         self._timestamp = state["timestamp"]
         self._ordinals = state["ordinals"]
+
+
+def moment_of(observation: Observation) -> float:
+    """The time of an observation in seconds.
+
+    Raises:
+        DataError: It is not finite.
+    """
+    if not math.isfinite(observation.timestamp):
+        raise DataError("an observation has no time", got=observation.timestamp)
+    return float(observation.timestamp)
 
 
 def class_name(classes: Sequence[str], class_id: int) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Set, Tuple, Union
 
 from ..core import DataError, Event, StorageError
-from .sqlite_errors import explained
+from .sqlite_errors import explained, transaction
 
 SCHEMA_VERSION = 1
 APPLICATION_ID = 0x65646765  # "edge"
@@ -466,16 +466,10 @@ class Journal:
     def _transaction(self) -> Iterator[None]:
         if self.readonly:
             raise StorageError(f"{self.path} was opened for reading only")
-        with self._errors("cannot be written"):
-            self._execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._execute("COMMIT")
-            except BaseException:
-                if self._db is not None and self._db.in_transaction:
-                    with contextlib.suppress(sqlite3.Error):
-                        self._db.execute("ROLLBACK")
-                raise
+        if self._db is None:
+            raise StorageError(f"{self.path} is closed")
+        with self._errors("cannot be written"), transaction(self._db):
+            yield
 
     @contextlib.contextmanager
     def _errors(self, what: str) -> Iterator[None]:

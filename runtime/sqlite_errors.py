@@ -1,9 +1,32 @@
-"""SQLite's errors, told as ours: what is wrong and what to do about it."""
+"""SQLite: transactions, and its errors told as ours, what is wrong and what to do about it."""
 
+import contextlib
 import sqlite3
 from pathlib import Path
+from typing import Iterator
 
 from ..core import StorageError
+
+
+@contextlib.contextmanager
+def transaction(db: sqlite3.Connection) -> Iterator[None]:
+    """What is written in the block is written whole, or not at all where it fails.
+
+    Args:
+        db: Opened with `isolation_level=None`.
+
+    Raises:
+        sqlite3.Error: It cannot be written.
+    """
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            with contextlib.suppress(sqlite3.Error):
+                db.execute("ROLLBACK")
+        raise
 
 
 def explained(path: Path, what: str, error: sqlite3.Error) -> StorageError:

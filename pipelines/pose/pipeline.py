@@ -7,11 +7,11 @@ from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple, Union
 import msgspec
 import numpy as np
 
-from ...core import ConfigError, DataError, Detections, Event, Observation, Regions, Tracks
+from ...core import ConfigError, Detections, Event, Observation, Regions, Tracks
 from ...runtime.config import load_object
 from ...runtime.pose.skeleton import read_skeleton
 from .. import state as states
-from ..events import EventMaker, seconds
+from ..events import EventMaker, moment_of, seconds
 from ..geometry import Polygon
 from ..table import TrackTable
 from .areas import Areas
@@ -137,9 +137,7 @@ class Pose:
         Raises:
             DataError: The time is not finite, or there are people and nothing tells their poses.
         """
-        if not math.isfinite(observation.timestamp):
-            raise DataError("an observation has no time", got=observation.timestamp)
-        now = self._now = max(float(observation.timestamp), self._now)
+        now = self._now = max(moment_of(observation), self._now)
         self._events.at(now)
         poses = self._poses = self._people.poses(observation)
         if len(poses) and poses.track_id is not None and poses.keypoints is not None:

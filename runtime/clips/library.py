@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Callable, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from ...core import Event, StorageError
+from ..sqlite_errors import transaction
 
 FOLDER = "clips"
 INDEX = "clips.db"
@@ -136,8 +137,7 @@ class Library:
         """Take in a clip that is written, and delete the oldest where there are too many."""
         size = part.stat().st_size
         with self._lock:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
+            with transaction(self._db):
                 self._db.execute(
                     "INSERT OR REPLACE INTO clips VALUES (?, ?, ?, ?, ?, ?, ?)",
                     (name, camera, span[0], span[1], size, self._clock(), pixelated),
@@ -147,12 +147,6 @@ class Library:
                     [(name, e.id, e.kind, float(e.timestamp)) for e in events],
                 )
                 os.replace(str(part), str(self.folder / name))
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    with contextlib.suppress(sqlite3.Error):
-                        self._db.execute("ROLLBACK")
-                raise
             while self._size() > self._budget and self._drop_oldest():
                 pass
 

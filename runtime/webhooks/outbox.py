@@ -15,6 +15,7 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tu
 
 from ...core import Event, StorageError
 from ..journal import Journal
+from ..sqlite_errors import transaction
 
 FILE = "outbox.db"
 APPLICATION_ID = 0x65646F62  # "edob"
@@ -189,16 +190,8 @@ class Outbox:
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
-        with self._lock:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    with contextlib.suppress(sqlite3.Error):
-                        self._db.execute("ROLLBACK")
-                raise
+        with self._lock, transaction(self._db):
+            yield
 
 
 def body_of(event: Event, about: Dict[str, Any]) -> bytes:

@@ -1,7 +1,8 @@
 """Made-up defects on good parts: what a method is taught with, or tried on, before any real one.
 
 Spots, cracks, chips at the border, patches of other parts (CutPaste, Li et al. 2021; NSA, Schlüter
-et al. 2022), regions whose texture or brightness is another (DRAEM, Zavrtanik et al. 2021).
+et al. 2022), regions whose texture or brightness is another (DRAEM, Zavrtanik et al. 2021) in
+many ways: a region of a kind that was never made up is found less often.
 """
 
 from typing import Callable, Tuple
@@ -9,8 +10,15 @@ from typing import Callable, Tuple
 import numpy as np
 
 from ...runtime.sources.base import load_cv2
+from .surfaces import SURFACES
 
-KINDS = ("spot", "crack", "chip", "patch", "texture", "shade", "scratch", "finish")
+KINDS = (
+    "spot", "crack", "chip", "patch", "texture", "shade", "scratch", "finish", "polish", "cloud",
+    "grain", "smear",
+)  # fmt: skip
+
+MADE = tuple(kind for kind in KINDS if kind not in SURFACES) * 2 + tuple(SURFACES)
+"""Kinds as often as they are learnt from: there are many ways to be a region."""
 
 
 def make_defect(
@@ -43,7 +51,7 @@ def make_defect(
     gap = np.abs(result.astype(np.float32) - base).max(axis=2)
     cv2 = load_cv2()
     seen = (cover > 0.3) & (cv2.blur(gap, (5, 5)) > np.maximum(2.0 * noise, 2.0))
-    if kind in ("patch", "texture", "finish") and seen.any():
+    if kind in _INNER and seen.any():
         seen = cv2.morphologyEx(seen.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((9, 9), np.uint8))
         seen = (seen > 0) & (cover > 0.3)
     if seen.sum() < 6:
@@ -249,6 +257,9 @@ def _change_shade(
     return base * light
 
 
+_INNER = ("patch", "texture", "finish", *SURFACES)
+"""Kinds that change nothing here and there within their place, which is whole all the same."""
+
 Cover = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 Change = Callable[[np.ndarray, np.ndarray, np.ndarray, np.random.Generator], np.ndarray]
 
@@ -261,6 +272,7 @@ _COVERS = {
     "shade": _cover_region,
     "scratch": _cover_scratch,
     "finish": _cover_region,
+    **dict.fromkeys(SURFACES, _cover_region),
 }
 _CHANGES = {
     "spot": _change_tone,
@@ -271,6 +283,7 @@ _CHANGES = {
     "shade": _change_shade,
     "scratch": _change_tone,
     "finish": _change_finish,
+    **SURFACES,
 }
 
 

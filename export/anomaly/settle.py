@@ -12,7 +12,7 @@ from .features import STRIDE
 from .methods import Method
 from .parts import Parts
 from .tape import Ref, Tape, session_of
-from .trial import LOW, Held, Outcome, Workbench, compare, spread, top_means, windows
+from .trial import LOW, Held, Outcome, Workbench, bounds, compare, spread, top_means, windows
 
 BEHIND = 0.08
 """Candidates that are this much worse than the best take no part in the ensemble."""
@@ -92,12 +92,14 @@ def settle(
     raw = top_means(best.held.good, best.top)
     cut, origin = threshold(raw, false_reject)
     low, cut = apart(raw, cut)
-    worst = spread(best.held.good).reshape(len(raw), -1).max(axis=1)
+    ends = bounds(best.held.good)
+    worst = spread(best.held.good, ends).reshape(len(raw), -1).max(axis=1)
     map_low, map_cut = apart(worst, threshold(worst, false_reject)[0])
     tape, features = bench.tape, bench.features
     total = None
-    for method, (gain, bias) in zip(methods, gains):
-        one = tape.affine(method.add(tape, features), gain / len(gains), bias / len(gains))
+    for method, outcome, (gain, bias) in zip(methods, used, gains):
+        one = tape.affine(method.add(tape, features), 1.0, -outcome.held.usual[None])
+        one = tape.affine(one, gain / len(gains), bias / len(gains))
         total = one if total is None else tape.add(total, one)
     assert total is not None
     inside = tape.mul(total, features.valid)
@@ -106,15 +108,18 @@ def settle(
     unit = cut - low
     top = tape.top_mean(tape.add(tape.affine(inside, 1 / unit), outside), best.top)
     score = tape.affine(top, 1.0, -low / unit)
-    views = None
-    shape = bench.looked[0].valid.shape
-    for n in windows(shape):
+    odd = tape.affine(total, 1 / (ends[1] - ends[0]), -ends[0] / (ends[1] - ends[0]))
+    odd = tape.mul(tape.relu(odd), features.valid)
+    most = tape.clip(odd, 0.0, 1.0)
+    area = tape.clip(tape.total(features.valid), 1.0, 1e9)
+    views = tape.div(tape.total(most), area)
+    sizes = windows(bench.looked[0].valid.shape)
+    for number, n in enumerate(sizes):
         share = tape.clip(tape.smooth(features.valid, n), 1e-3, 2.0)
-        view = tape.div(tape.smooth(inside, n), share)
-        views = view if views is None else tape.add(views, view)
-    assert views is not None
+        view = tape.smooth(most if number else odd, n)
+        views = tape.add(tape.div(view, share), views)
     unit = map_cut - map_low
-    heat = tape.affine(views, 1 / (unit * len(windows(shape))), -map_low / unit)
+    heat = tape.affine(views, 1 / (unit * (len(sizes) + 1)), -map_low / unit)
     heat = tape.enlarge(tape.mul(heat, features.valid), STRIDE)
     return Settled(best, cut, low, origin, tape, score, heat)
 
@@ -138,11 +143,12 @@ def together(helds: Sequence[Held], tops: Sequence[int]) -> Held:
     """The mean of several candidates, each by its own scale."""
     scales = [scale_of(h, t) for h, t in zip(helds, tops)]
     parts = []
-    for maps in zip(*helds):
+    for maps in zip(*(held[:3] for held in helds)):
         parts.append(
             np.mean([np.where(m > LOW, m * g + b, LOW) for m, (g, b) in zip(maps, scales)], axis=0)
         )
-    return Held(*parts)
+    good, fake, bad = parts
+    return Held(good, fake, bad, np.zeros_like(helds[0].usual))
 
 
 def checked(

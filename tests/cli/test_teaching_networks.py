@@ -1,4 +1,4 @@
-"""Networks that somebody else trained, in a recipe: a classifier, its map, a backbone's features."""
+"""Networks that somebody else trained, in a recipe: a classifier, its map, its features."""
 
 import sys
 

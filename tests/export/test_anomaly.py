@@ -364,3 +364,60 @@ def test_layers_of_a_network_are_named_or_refused():
         wrap(network(True), parts, layers=["r1x"])
     with pytest.raises(UsageError, match="sees no places"):
         wrap(network(True), parts, layers=["logits"])
+
+
+def test_the_map_in_the_model_is_the_one_that_is_judged_by():
+    from edgelane.export.anomaly.parts import choose_input, placed, read_parts
+    from edgelane.export.anomaly.settle import settle, try_all
+    from edgelane.export.anomaly.trial import Workbench, bounds, spread, top_means, without_usual
+
+    names, images = read_parts([part(i, (64, 64)) for i in range(10)], "good")
+    spec = choose_input(images, (64, 64))
+    parts, none = placed(names, images, spec), placed([], [], spec)
+    bench = Workbench(parts, none, [], False, False, 0, lambda *_: None, 0.02)
+    outcomes = try_all(bench, ["discriminator"], False, lambda *_: None)
+    made = settle(bench, outcomes, 0.05, lambda *_: None)
+    held = outcomes[0].held
+    assert abs(float(held.usual.mean())) < 1e-4
+    image = spoiled(5)[0][:64, :64]
+    look = bench.look(image)
+    raw = without_usual(bench.learn("discriminator").heat(look)[None], held.usual)
+    wanted = spread(raw, bounds(held.good))[0]
+    score, heat = (v[0] for v in made.tape.run(image, [made.score, made.heat]))
+    small = cv2.resize(heat, wanted.shape[::-1], interpolation=cv2.INTER_AREA)
+    gain, bias = np.polyfit(wanted.ravel(), small.ravel(), 1)  # one unit for the whole map
+    inner = (slice(2, -2), slice(2, -2))  # enlarging and shrinking blurs a little
+    assert gain > 0 and np.corrcoef(wanted[inner].ravel(), small[inner].ravel())[0, 1] > 0.98
+    low = made.low
+    assert score.item() == pytest.approx(
+        (top_means(raw, outcomes[0].top)[0] - low) / (made.cut - low), abs=0.02
+    )
+
+
+def test_what_is_odd_at_the_ends_of_good_parts_is_taken_off():
+    from edgelane.export.anomaly.trial import LOW, usual_heat, without_usual
+
+    random = np.random.default_rng(0)
+    good = random.normal(0, 1, (200, 24, 24)).astype(np.float32)
+    good[:, :3] += 4.0
+    evened = without_usual(good, usual_heat(good))
+    assert abs(evened[:, 0].mean() - evened[:, 12].mean()) < 1.2
+    few = without_usual(good[:4], usual_heat(good[:4]))
+    assert few[:, 0].mean() - few[:, 12].mean() > 2.5  # few parts are not believed that much
+    padded = good.copy()
+    padded[:, :, 20:] = LOW
+    assert (without_usual(padded, usual_heat(padded))[:, :, 20:] == LOW).all()
+    assert np.isfinite(usual_heat(padded)).all()
+
+
+def test_one_odd_place_does_not_outweigh_a_region():
+    from edgelane.export.anomaly.trial import bounds, spread
+
+    random = np.random.default_rng(0)
+    good = random.normal(0, 1, (20, 24, 24)).astype(np.float32)
+    maps = random.normal(0, 1, (1, 24, 24)).astype(np.float32)
+    maps[0, 4, 4] = 80.0
+    maps[0, 12:22, 12:22] += 3.0
+    (found,) = spread(maps, bounds(good))
+    assert np.unravel_index(found.argmax(), found.shape)[0] in (3, 4, 5)
+    assert found[14:20, 14:20].mean() > 2 * found[4, 8:11].mean()

@@ -19,7 +19,6 @@ from .finding import Look, find_parts, in_light, turned_like
 TWO_PARTS = 1.6  # times the most that one part covers: more than one part, or one upon another
 GATE = 0.04  # share of the picture in which parts are measured, along their way
 DOUBT = 0.8  # of the largest difference that may be: from there on a part is unsure
-DARKEST = 12  # grey levels below which nobody can tell colours
 MOVED = 1.5  # pixels that fixed things may have moved
 CLIPPED = 0.2  # share of a part that may be black or white beyond what good parts show
 
@@ -168,6 +167,7 @@ class Judge:
         except DataError as error:
             trouble = Reason("ground", None, condition=True, text=str(error))
             return (), problems or (trouble,)
+        looks = [look for look in looks if not self._fixed(look)]
         problems = problems or self._moved(image, looks)
         near = [self._near(look, image) for look in looks]
         close = any(n and not k.cut for n, k in zip(near, looks))
@@ -176,12 +176,12 @@ class Judge:
         for look, within in zip(looks, near):
             if not within and not look.cut:
                 found.append(Judged(Verdict.of([]), look.xyxy, look.middle, look.length, far=True))
+            elif problems:
+                found.append(self._unsure(look, problems))
             elif look.cut:
                 text = "the border of the picture cuts the part"
                 cut = Reason("cut", 1.0, high=0, condition=True, text=text)
                 found.append(self._unsure(look, (cut,)))
-            elif problems:
-                found.append(self._unsure(look, problems))
             else:
                 found.append(self._part(look, image, gauged))
         return tuple(found), problems
@@ -206,12 +206,6 @@ class Judge:
             text = (f"the picture is {seen[0]} x {seen[1]}, and the recipe was taught with "
                     f"{size[0]} x {size[1]}: another camera, or another setting of it")  # fmt: skip
             return (Reason("picture", None, condition=True, text=text),)
-        colour = taught.get("coloured")
-        if colour is not None and colour != has_colour(image) and float(image.max()) > DARKEST:
-            text = ("the picture is grey and the taught ones have colours" if colour
-                    else "the picture has colours and the taught ones are grey")  # fmt: skip
-            text += ": another camera, or another setting of it"
-            reasons.append(Reason("colours", None, condition=True, text=text))
         light = taught.get("light")
         if light:
             level = picture_light(image)
@@ -222,7 +216,22 @@ class Judge:
                 Reason("light", level, float(light[0]), float(light[1]), unit="grey levels",
                        condition=True, text=text)
             )  # fmt: skip
-        return tuple(r for r in reasons if r.outcome != PASS)
+        wrong = [r for r in reasons if r.outcome != PASS]
+        colour = taught.get("coloured")
+        if not wrong and colour is not None and colour != has_colour(image):
+            text = ("the picture is grey and the taught ones have colours" if colour
+                    else "the picture has colours and the taught ones are grey")  # fmt: skip
+            text += ": another camera, or another setting of it"
+            wrong.append(Reason("colours", None, condition=True, text=text))
+        return tuple(wrong)
+
+    def _fixed(self, look: Look) -> bool:
+        """Whether it is a fixed thing and no part."""
+        return any(
+            (look.middle >= m["box"][:2]).all() and (look.middle <= m["box"][2:]).all()
+            and look.length < 1.5 * (m["box"][2] - m["box"][0])
+            for m in self.taught.get("marks") or ()
+        )  # fmt: skip
 
     def _moved(self, image: np.ndarray, looks: Sequence[Look]) -> Tuple[Reason, ...]:
         """Whether fixed things that no part hides are where they were."""

@@ -85,13 +85,17 @@ def samples(recipe: LoadedRecipe, place: str, tell: Tell) -> List[Sample]:
     sizes = {s.size for s in found}
     if len(sizes) > 1 and not any_size(recipe):
         odd = next(s for s in found if s.size != found[0].size)
-        raise DataError(
-            f"{odd.name} has another size than {found[0].name}",
-            got=f"{odd.size[0]} x {odd.size[1]}",
-            expected=f"{found[0].size[0]} x {found[0].size[1]}",
-            remedy="take all pictures with the camera and the setting that will inspect",
-        )
+        raise _odd_size(odd.name, odd.size, found[0].name, found[0].size)
     return found
+
+
+def _odd_size(name: str, size: Tuple[int, int], first: str, usual: Tuple[int, int]) -> DataError:
+    return DataError(
+        f"{name} has another size than {first}",
+        got=f"{size[0]} x {size[1]}",
+        expected=f"{usual[0]} x {usual[1]}",
+        remedy="take all pictures with the camera and the setting that will inspect",
+    )
 
 
 def any_size(recipe: LoadedRecipe) -> bool:
@@ -115,12 +119,17 @@ def _from_folder(recipe: LoadedRecipe, path: Path, tell: Tell) -> List[Sample]:
     found: List[Sample] = []
     faults: List[str] = []
     part = recipe.settings.part
+    usual: Optional[Tuple[int, int]] = None
     for number, file in enumerate(files, 1):
         image = read_picture(file)
         tell(number / len(files), f"picture {number} of {len(files)}")
         if part.find == "whole":
             found.append(_sample(recipe, file.name, whole_look(image), image, file))
             continue
+        size = (image.shape[1], image.shape[0])
+        usual = usual or size
+        if size != usual:
+            raise _odd_size(file.name, size, files[0].name, usual)
         try:
             looks = find_parts(image, part.least_area)
         except DataError:
@@ -128,8 +137,9 @@ def _from_folder(recipe: LoadedRecipe, path: Path, tell: Tell) -> List[Sample]:
             continue
         cut = sum(look.cut for look in looks)
         if len(looks) != part.count or cut:
-            seen = "a part that the border cuts" if cut else f"{len(looks)} parts"
-            faults.append(f"{file.name} shows {seen if looks else _nothing(image)}")
+            lost = [f"is {reason.name}" for reason in dark_or_bright(image)]
+            seen = "shows a part that the border cuts" if cut else f"shows {len(looks)} parts"
+            faults.append(f"{file.name} {lost[0] if lost else seen if looks else 'shows no part'}")
             continue
         parts = [_sample(recipe, file.name, look, image, file) for look in looks]
         if number <= MOST_AROUND and parts:
@@ -156,13 +166,6 @@ def _around(image: np.ndarray, looks: List[Look]) -> np.ndarray:
         x2, y2 = (look.xyxy[2:] + room).astype(int)
         free[y1:y2, x1:x2] = 0
     return np.dstack((grey, free))
-
-
-def _nothing(image: np.ndarray) -> str:
-    """What is to be told of a picture in which no part was found."""
-    for reason in dark_or_bright(image):
-        return f"no part, it is {reason.name}"
-    return "no part"
 
 
 def _looks(image: np.ndarray, least_area: float) -> List[Look]:

@@ -204,8 +204,6 @@ def choose_marks(pictures: Sequence[np.ndarray], free: np.ndarray) -> List[List[
         x, y = int(column) - half, int(row) - half
         room[max(y - half, 0) : y + side + half, max(x - half, 0) : x + side + half] = False
         patch = middle[y : y + side, x : x + side]
-        if float(patch.std()) < 6:
-            break
         shifts = [_shift(cv2, picture, patch, x, y, FIXED) for picture in pictures]
         if all(s is not None and float(np.hypot(*s)) < STILL for s in shifts):
             marks.append([x, y, x + side, y + side])

@@ -16,7 +16,7 @@ pytest.importorskip("nacl")
 from edgelane.cli.app import run_cli  # noqa: E402
 from edgelane.cli.jobs import read_events  # noqa: E402
 from edgelane.cli.teaching import teach  # noqa: E402
-from edgelane.core import ReleaseError  # noqa: E402
+from edgelane.core import DataError, ReleaseError  # noqa: E402
 from edgelane.deploy import Layout  # noqa: E402
 from edgelane.deploy.golden import check_release  # noqa: E402
 from edgelane.deploy.proving import read_manifest  # noqa: E402
@@ -231,3 +231,32 @@ def test_a_classification_travels_too(desk, colours, parts):
     )
     with pytest.raises(ReleaseError, match="does not say of golden/picture-000.png what it must"):
         check_release(folder, read_manifest(folder))
+
+
+def test_a_recipe_brings_its_camera_and_its_classifier(tmp_path, colours):
+    import hashlib
+
+    from edgelane.deploy.contents import gather
+
+    (tmp_path / "lens").mkdir()
+    (tmp_path / "lens/camera.json").write_text("{}")
+    colours.save_colours(tmp_path / "colours.onnx", "gemm", "softmax", card={}, gain=20)
+    digests = "".join(
+        f"  {name}: {hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()}\n"
+        for name in ("lens/camera.json", "colours.onnx")
+    )
+    (tmp_path / "tray.v4.yaml").write_text(
+        "pipeline: inspection\nversion: 4\nsource: csi://0\nchecks:\n"
+        "  classifier: {model: colours.onnx, good: [red]}\n"
+        "  gauges: {camera: lens/camera.json, gauges: {size: {kind: area}}}\n"
+        f"artefacts:\n{digests}"
+    )
+    contents = gather(tmp_path / "tray.v4.yaml", None, [], None, [])
+    assert set(contents.files) == {"lens/camera.json", "colours.onnx", "config.yaml"}
+    (model,) = contents.models
+    assert (model["path"], model["role"]) == ("colours.onnx", "check")
+    told = json.loads(contents.files["config.yaml"])
+    assert told["name"] == "tray" and set(told["artefacts"]) == {"lens/camera.json", "colours.onnx"}
+    (tmp_path / "colours.onnx").unlink()
+    with pytest.raises(DataError, match="colours.onnx, which belongs to it, cannot be read"):
+        gather(tmp_path / "tray.v4.yaml", None, [], None, [])

@@ -66,6 +66,8 @@ class VideoWriter:
         )
         if not self._writer.isOpened():
             self._writer = None
+            with contextlib.suppress(OSError):
+                self.path.unlink()
             raise StorageError(
                 f"video {self.path} cannot be written",
                 got=f"{self.size[0]}x{self.size[1]} at {self.fps:g} fps",

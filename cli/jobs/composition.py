@@ -27,7 +27,7 @@ from .folder import (
     write_summary,
 )
 from .own import ByCamera, facts_of, open_own, recall, with_triggers
-from .sinks import Wanted, open_sinks
+from .sinks import Wanted, check_video, open_sinks
 from .watching import Watched, begin_and_end, check_kinds, log_settings, watch
 
 ConfigLike = Union[PathLike, Mapping[str, Any], Config]
@@ -252,6 +252,7 @@ class _Job:
         loop: Callable[..., RunStats] = run_loop,
     ) -> Tuple[Summary, Path]:
         """Run the loop, and write the summary however it ended."""
+        check_video(wanted.video, sources)
         scaled = {name: self._scaled(name, source.size) for name, source in sources.items()}
         # Made before the folder is: a line of no length must not leave one behind.
         named = classes if isinstance(classes, Mapping) else dict.fromkeys(sources, classes)

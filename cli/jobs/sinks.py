@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from ...core import Event
+from ...core import Event, UsageError
 from ...runtime.journal import Journal
 from ...runtime.loop import Sink, Step
 from ...runtime.mot import DetectionsWriter, TracksWriter
@@ -53,7 +53,7 @@ def open_sinks(
     for name, source in sources.items():
         saved = journal.snapshot(name)
         resume = None if saved is None else saved.index
-        suffix = "" if len(sources) == 1 else "-" + re.sub(r"[^A-Za-z0-9_.-]", "_", name)
+        suffix = _suffix(name, sources)
         if wanted.tracks:
             path = folder / f"tracks{suffix}.txt"
             bridge = round(source.fps or 10)  # a second
@@ -91,8 +91,7 @@ def _pictures(
 
     sinks: List[Sink] = []
     if wanted.video is not None:
-        path = Path(wanted.video)
-        path = path.with_name(f"{path.stem}{suffix}{path.suffix}")
+        path = _with(suffix, wanted.video)
         video = VideoSink(path, source.fps, source.size, overlay(), name)
         stack.callback(video.close)
         sinks.append(video)
@@ -101,6 +100,41 @@ def _pictures(
         stack.callback(window.close)
         sinks.append(window)
     return sinks
+
+
+def check_video(video: Optional[PathLike], sources: Mapping[str, Any]) -> None:
+    """Make sure that an annotated video does not take the place of what is played.
+
+    Raises:
+        UsageError: It would.
+    """
+    for name in sources if video is not None else ():
+        path = _with(_suffix(name, sources), video)
+        if any(_is_played(path, source) for source in sources.values()):
+            raise UsageError(
+                f"--video would overwrite {path}, which is played", remedy="name another file"
+            )
+
+
+def _suffix(name: str, sources: Mapping[str, Any]) -> str:
+    """What stands behind the names of a camera's files; nothing where there is one camera."""
+    return "" if len(sources) == 1 else "-" + re.sub(r"[^A-Za-z0-9_.-]", "_", name)
+
+
+def _with(suffix: str, video: Any) -> Path:
+    path = Path(video)
+    return path.with_name(f"{path.stem}{suffix}{path.suffix}")
+
+
+def _is_played(path: Path, source: Any) -> bool:
+    """Whether a file is what a source plays."""
+    played = getattr(source, "path", None)
+    if played is None and str(source.uri).startswith("live+file://"):
+        played = str(source.uri)[len("live+file://") :]
+    try:
+        return played is not None and path.samefile(played)
+    except OSError:
+        return False
 
 
 def _subscriber(kind: str, call: Callable[[Event], Any]) -> Sink:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import edgelane
 from edgelane.cli.app import run_cli
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -221,6 +222,21 @@ def test_the_confidence_of_the_config_holds_for_recorded_detections_too(desk, ca
 def test_wrong_options_are_misuse(desk, options, words, capsys):
     base = ["replay", str(STORE), "--detections", str(WALKERS), "--out", "a"]
     refuse([*base, *options], *words, code=2, capsys=capsys)
+
+
+def test_a_video_never_takes_the_place_of_what_is_played(desk, capsys):
+    from edgelane.runtime.synth import open_scene
+    from edgelane.runtime.synth.writers import render_to_file
+
+    scene = open_scene("store", seed=1, fps=5, size="160x90", seconds=1, people=1)
+    render_to_file(scene, desk / "shop.avi")
+    before = Path("shop.avi").read_bytes()
+    shipped = Path(edgelane.__file__).resolve().parent / "runtime/models/store_person.onnx"
+    for source in ("shop.avi", f"live+file://{desk / 'shop.avi'}"):
+        given = ["--source", source, "--video", "./shop.avi", "--quiet", "--out", "o"]
+        run = ["run", "store.yaml", "--model", str(shipped), *given]
+        refuse(run, "would overwrite shop.avi", code=2, capsys=capsys)
+    assert Path("shop.avi").read_bytes() == before and not Path("o").exists()
 
 
 def test_a_recording_needs_a_size(desk, capsys):

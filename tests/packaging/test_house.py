@@ -59,6 +59,38 @@ def test_imports_run_one_way(room):
     assert wrong == []
 
 
+def needs(path: Path):
+    """Modules of the package that a module imports when it is imported itself."""
+    here = path.relative_to(ROOT).with_suffix("").parts
+    pending = list(ast.parse(path.read_text(encoding="utf-8")).body)
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = ROOT.joinpath(*here[: -node.level], *(node.module or "").split("."))
+            for name in ("", *(name.name for name in node.names)):
+                for found in (base / name / "__init__.py", (base / name).with_suffix(".py")):
+                    if found.is_file() and found != path:
+                        yield found
+        elif not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            typing_only = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+            pending += [] if typing_only else ast.iter_child_nodes(node)
+
+
+def test_no_import_runs_in_a_circle():
+    """What a package's `__init__` gathers counts for that package, not for those inside of it."""
+    graph = {
+        path: {n for n in needs(path) if n.name != "__init__.py" or n.parent not in path.parents}
+        for room in MAY
+        for path in modules(room)
+    }
+    while graph:  # whoever needs nobody that is left is in no circle
+        free = {path for path, wanted in graph.items() if not wanted & set(graph)}
+        if not free:
+            break
+        graph = {path: wanted for path, wanted in graph.items() if path not in free}
+    assert sorted(str(path.relative_to(ROOT)) for path in graph) == []
+
+
 def test_core_knows_nothing_but_numpy():
     known = {"numpy"} | set(sys.stdlib_module_names if sys.version_info >= (3, 10) else ())
     foreign = {

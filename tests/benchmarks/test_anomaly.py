@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-pytest.importorskip("cv2")
+cv2 = pytest.importorskip("cv2")
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
@@ -14,6 +14,7 @@ from edgelane.benchmarks.anomaly import (  # noqa: E402
     pixels,
     read_tiles,
 )
+from edgelane.benchmarks.anomaly_commands import by_commands, table  # noqa: E402
 from edgelane.core import DataError  # noqa: E402
 from edgelane.export.anomaly import learn  # noqa: E402
 from edgelane.export.anomaly.calibrate import auroc  # noqa: E402
@@ -60,6 +61,27 @@ def test_parts_of_the_conveyor_lie_alike():
     assert set(defects) - {"none"}
     middles = np.array([p[44:52, 44:52].mean() for p in good])
     assert middles.std() < 25
+
+
+@pytest.mark.slow
+def test_tiles_of_several_sizes_go_the_users_way(tmp_path):
+    free, bad = [], []
+    for k in range(20):
+        random = np.random.default_rng(k)
+        size = (96 + 8 * (k % 4), 96)
+        image = np.clip(random.normal(130, 8, size), 0, 255).astype(np.uint8)
+        mask = np.zeros(size, np.uint8)
+        if k >= 14:
+            x, y = (int(v) for v in random.integers(20, 70, 2))
+            cv2.circle(mask, (x, y), 7, 255, -1)
+            image[mask > 0] //= 3
+        (bad if k >= 14 else free).append(tmp_path / f"{k:02d}.jpg")
+        cv2.imwrite(str(tmp_path / f"{k:02d}.jpg"), image)
+        cv2.imwrite(str(tmp_path / f"{k:02d}.png"), mask)
+    row = by_commands(free, bad, (0,), labelled=3, minutes=0.1)
+    assert row["kept"] == "anomaly" and row["without_score"] == 0
+    assert row["image"] > 0.9 and row["bad_failed"] > row["good_failed"]
+    assert "anomaly, 1 folds" in table([row])[1]
 
 
 @pytest.mark.data

@@ -8,6 +8,7 @@ import numpy as np
 
 from ...core import DataError, UsageError
 from ...pipelines.quality import tables
+from ...runtime.inspect.gauges.teaching import Master
 from ...runtime.inspect.pictures import read_picture
 
 
@@ -45,10 +46,8 @@ def read_masters(path: Union[str, Path]) -> Masters:
     return Masters(tuple(images), tuple(known.values()))
 
 
-def put_in(
-    gauges: Dict[str, Dict[str, Any]], found: Dict[str, Dict[str, float]], own: bool
-) -> None:
-    """Put offsets and their doubts into gauges.
+def put_in(gauges: Dict[str, Dict[str, Any]], found: Dict[str, Master], own: bool) -> None:
+    """Put offsets, their doubts and forms of edges into gauges.
 
     Args:
         gauges: By name; changed in place.
@@ -59,5 +58,5 @@ def put_in(
     for name, told in found.items():
         gauge = gauges[name]
         if not own and "nominal" in gauge:
-            gauge["nominal"] = round(gauge["nominal"] + told["offset"], 5)
+            gauge["nominal"] = round(gauge["nominal"] + told.moved, 5)
         gauge.update(told)

@@ -281,6 +281,31 @@ def test_masters_take_out_what_a_chamfer_hides():
         master_gauges({"gauges": outer}, images[:1], [{"oter": 24.0}], CAMERA)
 
 
+def bevelled(degrees, seed):
+    """A plate of 27 x 14 mm whose face begins 0.4 mm within, less towards the light."""
+    turn, x, y = math.radians(degrees), 29 + 0.4 * seed, 23 - 0.3 * seed
+    layers = [bar(x, y, 27, 14, turn), bar(x - 0.1, y - 0.1, 25.6, 12.6, turn)]
+    outer, face = (seen(layer, 1).astype(float) for layer in layers)
+    return (0.5 * outer + 0.5 * face).astype(np.uint8)
+
+
+def test_masters_teach_what_an_edge_of_several_steps_looks_like():
+    wide = {"wide": {"kind": "width", "at": [0, 0], "along": 90, "nominal": 14, "length": 18}}
+    turns = (0, 25, 65, 110, 150, 200, 265, 310)
+    images = [bevelled(degrees, k) for k, degrees in enumerate(turns)]
+    told = master_gauges({"gauges": wide}, images, [{"wide": 14.0}] * 8, CAMERA)["wide"]
+    assert len(told["form"]) > 1 and told["doubt"] < 0.35 * PIXEL
+    assert told.moved > 0.5 * PIXEL > 5 * abs(told["offset"])
+    gauging = Gauging(
+        json.loads(json.dumps({"gauges": {"wide": {**wide["wide"], **told}}})), CAMERA
+    )
+    for degrees, seed in ((30, 7), (160, 8)):
+        value, doubt, _ = gauging.measure(bevelled(degrees, seed)).measures["wide"]
+        assert abs(value - 14) < min(doubt, 0.1 * PIXEL)
+    with pytest.raises(ConfigError, match="form is damaged"):
+        read_settings({"gauges": {"wide": {**wide["wide"], "form": told["form"][:3]}}})
+
+
 WRONG = {
     "gauges.bore.kind": {"bore": {"kind": "diamter"}},
     "gauges.bore: unknown key 'nominl'": {"bore": {"kind": "diameter", "nominl": 3}},

@@ -6,13 +6,15 @@ from typing import Any, List, NamedTuple, Optional, Tuple
 import numpy as np
 
 from .edges import Fit, curvature_shift, find_edges, fit_circle, fit_line, sample_rows, steepest
-from .matching import match_step, smooth_basis
+from .forms import LOOKED, TaughtForm
+from .matching import Matched, match_form, match_step, smooth_basis
 from .plane import Plane
 from .steps import edge_doubt, one_step, samples
 
 NEIGHBOURS = 1.4  # profiles a pixel apart share pixels: their misses are not independent
 SYSTEMATIC_PX = 0.02  # what one fit cannot see of itself: sampling, the shape of the blur
 NEAR = 3.0  # pixels by which a profile may leave the circle or line that fits roughly
+LIKE_TAUGHT = 0.8  # share of what changes across an edge that a taught form must explain
 LEAST_SHARE = 0.35  # of the profiles must show the edge
 
 
@@ -26,6 +28,7 @@ class Circle(NamedTuple):
         place_doubt: The same of the middle, along one axis.
         points: `(n, 2)` of its edge, on the plane.
         blur: Pixels.
+        hole: Whether the ground is within it.
     """
 
     middle: np.ndarray
@@ -34,6 +37,7 @@ class Circle(NamedTuple):
     place_doubt: float
     points: np.ndarray
     blur: float
+    hole: bool = False
 
 
 class Line(NamedTuple):
@@ -149,11 +153,8 @@ class Seen(NamedTuple):
 def _project(
     image: np.ndarray, plane: Plane, at: np.ndarray, normal: np.ndarray
 ) -> Tuple[np.ndarray, np.ndarray]:
-    """Where a shape on the plane is seen, and the directions to the ground there."""
-    here = plane.seen_edge(at, normal)
-    there = plane.to_pixels(plane.to_plane(here) + normal * plane.scale(at.mean(axis=0)))
-    outward = there - here
-    outward /= np.maximum(np.linalg.norm(outward, axis=1, keepdims=True), 1e-9)
+    """Where a shape on the plane is seen, and the ways to the ground there; see `Plane.outward`."""
+    here, outward = plane.outward(at, normal)
     height, width = image.shape
     inside = ((here > 2) & (here < (width - 3, height - 3))).all(axis=1)
     if inside.mean() < 0.9:
@@ -161,11 +162,16 @@ def _project(
     return here, outward
 
 
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+
+
 def roughly(
     image: np.ndarray, plane: Plane, at: np.ndarray, normal: np.ndarray, reach: float
 ) -> Tuple[np.ndarray, int]:
     """Steepest places `(n, 2)` on the plane across a shape `at` with `normal`, and their sense."""
     here, outward = _project(image, plane, at, normal)
+    outward = _unit(outward)
     start, sign = steepest(image, here, outward, reach)
     return plane.to_plane(here + start[:, None] * outward, outward), sign
 
@@ -178,6 +184,8 @@ def look(
     sign: int,
     along: np.ndarray,
     closed: bool,
+    form: Optional[TaughtForm] = None,
+    half: float = LOOKED,
 ) -> Seen:
     """The edge across a shape on the plane that is known to a pixel or two.
 
@@ -189,14 +197,37 @@ def look(
         sign: 1 where it grows lighter towards the ground, else -1.
         along: `(n,)` radians around a closed shape, else from -1 to 1.
         closed: Whether the shape comes back to where it began.
+        form: What its edge looks like across; one blurred step unless given.
+        half: Pixels to both sides that the form is compared on.
+
+    Raises:
+        NotFound: It leaves the picture, or is no such edge as was taught.
     """
     here, outward = _project(image, plane, at, normal)
+    if form is not None:
+        slow = smooth_basis(along, closed, 1)
+        match = match_form(image, here, outward, slow, slow, form.across(outward), NEAR, half)
+        if match.fits < LIKE_TAUGHT:
+            raise NotFound("the edge does not look as it did on the master parts")
+        return _as_seen(image, plane, here, outward, match, 1)
+    outward = _unit(outward)
     start, _ = steepest(image, here, outward, NEAR, sign)
     order = 2 if len(at) >= 24 else 1
     levels = smooth_basis(along, closed, order)
     shape = smooth_basis(along, closed, 2 if closed else 1)
     found = match_step(image, here, outward, start, levels, shape)
-    shift = found.shift if found.sense == sign else np.full(len(at), np.nan)
+    return _as_seen(image, plane, here, outward, found, sign)
+
+
+def _as_seen(
+    image: np.ndarray,
+    plane: Plane,
+    here: np.ndarray,
+    outward: np.ndarray,
+    found: Matched,
+    sign: int,
+) -> Seen:
+    shift = found.shift if found.sense == sign else np.full(len(here), np.nan)
     xy = here + shift[:, None] * outward
     height, width = image.shape
     xy[~((xy > 2) & (xy < (width - 3, height - 3))).all(axis=1)] = np.nan
@@ -212,6 +243,7 @@ def find_circle(
     reach: Optional[float] = None,
     arc: Optional[Tuple[float, float]] = None,
     lens: Optional[float] = None,
+    form: Optional[TaughtForm] = None,
 ) -> Circle:
     """The circle near a rough one.
 
@@ -225,6 +257,7 @@ def find_circle(
         arc: Radians on the plane from and to which there is an edge; all around unless given.
         lens: Pixels of blur of the sharpest edge in view: what is softer hides a rim. Without it
             nothing is said of rims.
+        form: What its edge looks like across, about the true edge; a blurred step unless given.
 
     Raises:
         NotFound: There is none.
@@ -243,7 +276,9 @@ def find_circle(
         raise NotFound(f"{0 if rough is None else len(points)} of {count} profiles show the edge")
     middle, radius = rough.values[:2], float(rough.values[2])
     along = turn if arc is None else np.linspace(-1, 1, count)
-    seen = look(image, plane, middle + radius * ray, out, sign, along, arc is None)
+    half = min(LOOKED, 0.8 * radius / pixel)
+    ring = middle + radius * ray
+    seen = look(image, plane, ring, out, sign, along, arc is None, form, half)
     fit = fit_circle(seen.points, 0.02 * pixel, seen.noise)
     if fit is None or fit.used.sum() < LEAST_SHARE * count or not fit.values[2] > 0:
         good = 0 if fit is None else int(fit.used.sum())
@@ -251,7 +286,8 @@ def find_circle(
     if arc is not None and fit.covariance[2, 2] > (0.5 * pixel) ** 2:
         raise NotFound("the arc is too short to tell its radius")
     middle, radius, blur = fit.values[:2], float(fit.values[2]), seen.blur
-    inward = float(curvature_shift(blur * pixel, radius))
+    # About the true edge a taught form has been bent already.
+    inward = float(curvature_shift(blur * pixel, radius)) if form is None else 0.0
     value = 2 * (radius + inward)
     fixed = SYSTEMATIC_PX * pixel
     own = 2 * math.sqrt(fit.covariance[2, 2]) * 2 * NEIGHBOURS * seen.widened[0]
@@ -261,7 +297,7 @@ def find_circle(
     own = 2 * NEIGHBOURS * math.sqrt(max(fit.covariance[0, 0], fit.covariance[1, 1]))
     own *= float(seen.widened[1:3].max())
     place = _root(own, fixed, plane.place)
-    return Circle(middle, value, doubt, place, seen.points[fit.used], blur)
+    return Circle(middle, value, doubt, place, seen.points[fit.used], blur, hole)
 
 
 def find_line(
@@ -272,6 +308,7 @@ def find_line(
     normal: Any,
     reach: Optional[float] = None,
     lens: Optional[float] = None,
+    form: Optional[TaughtForm] = None,
 ) -> Line:
     """The straight edge near a rough one.
 
@@ -283,6 +320,7 @@ def find_line(
         normal: `(2,)` across it, towards the ground.
         reach: How far off it may lie; a few pixels unless given.
         lens: As for `find_circle`.
+        form: The same.
 
     Raises:
         NotFound: There is none.
@@ -301,7 +339,7 @@ def find_line(
     if rough is None:
         raise NotFound(f"0 of {count} profiles show the edge")
     at, out = _onto(rough, at, out)
-    seen = look(image, plane, at, out, sign, 2 * t - 1, False)
+    seen = look(image, plane, at, out, sign, 2 * t - 1, False, form)
     fit = fit_line(seen.points, 0.02 * pixel, seen.noise)
     if fit is None or fit.used.sum() < 0.5 * count:
         good = 0 if fit is None else int(fit.used.sum())

@@ -159,14 +159,10 @@ class Gauging:
         parts: List[FoundPart] = []
         blurs, masks = [], np.zeros(grey.shape, bool)
         for blob in blobs:
-            found = lie(grey, self.plane, blob, self.shape, coarseness(image))
-            blurs.append(found.blur)
+            sight = self._sight(image, grey, blob, card, len(blobs))
+            blurs.append(sight.lying.blur)
             masks |= blob.mask
-            conditions += self._likeness(found)
-            if self.camera is not None and self.camera.blur > 0:
-                sharpest = min(found.lens, self.camera.blur)
-                found = replace(found, lens=sharpest)
-            sight = Sight(grey, image, self.plane, found, blob.mask, self.shape, card, len(blobs))
+            conditions += self._likeness(sight.lying)
             parts.append(self._part(sight, blob))
         if blobs:
             conditions += checks.exposure(image, masks, settings)
@@ -197,6 +193,24 @@ class Gauging:
         blobs = self._parts_alone(find_blobs(image, self.settings.least_area))
         factor = coarseness(image)
         return blobs, [lie(grey, self.plane, blob, self.shape, factor) for blob in blobs]
+
+    def sights(self, image: np.ndarray) -> List[Sight]:
+        """The whole parts in a picture, ready to be measured.
+
+        Raises:
+            DataError: No ground can be told from parts.
+        """
+        blobs = self._parts_alone(find_blobs(image, self.settings.least_area))
+        grey = grey_of(image)
+        return [self._sight(image, grey, blob, None, len(blobs)) for blob in blobs if not blob.cut]
+
+    def _sight(
+        self, image: np.ndarray, grey: np.ndarray, blob: Blob, card: Any, count: int
+    ) -> Sight:
+        found = lie(grey, self.plane, blob, self.shape, coarseness(image))
+        if self.camera is not None and self.camera.blur > 0:
+            found = replace(found, lens=min(found.lens, self.camera.blur))
+        return Sight(grey, image, self.plane, found, blob.mask, self.shape, card, count)
 
     @property
     def _once(self) -> Tuple[str, ...]:

@@ -10,6 +10,7 @@ from ...sources.base import load_cv2
 from .align import Lying, Shape, signed_misses
 from .colour import ciede2000, colour_of
 from .features import Circle, Line, NotFound, ends, find_circle, find_line, polygon_area
+from .forms import Placed, TaughtForm, circle_edge, line_edge, taught_form
 from .plane import Plane
 from .settings import PART, Gauge, expected_size
 
@@ -105,8 +106,9 @@ def _circle(gauge: Gauge, sight: Sight) -> List[Tuple[str, Measure, str]]:
         arc = (first, last)
     try:
         circle = find_circle(
-            sight.grey, sight.plane, middle, size, hole, gauge.reach, arc, _lens(gauge, sight)
-        )
+            sight.grey, sight.plane, middle, size, hole, gauge.reach, arc, _lens(gauge, sight),
+            _form(gauge),
+        )  # fmt: skip
     except NotFound:
         if not hole or not _plain(sight, middle, 0.5 * size):
             raise
@@ -124,6 +126,27 @@ def _circle(gauge: Gauge, sight: Sight) -> List[Tuple[str, Measure, str]]:
 def _lens(gauge: Gauge, sight: Sight) -> Optional[float]:
     """Blur of the sharpest edge, for what rims may hide; None where a master says it."""
     return sight.lying.lens if gauge.doubt is None else None
+
+
+def _form(gauge: Gauge) -> Optional[TaughtForm]:
+    """What masters say its edges look like across."""
+    return taught_form(gauge.form) if gauge.form else None
+
+
+def true_edge(gauge: Gauge, sight: Sight, size: float) -> Placed:
+    """Where the edges lie of a circle or width that was measured and whose true size is known."""
+    feature, plane = sight.features[gauge.name], sight.plane
+    if isinstance(feature, Circle):
+        radius = size if gauge.kind == "radius" else 0.5 * size
+        return circle_edge(plane, feature.middle, radius, feature.hole)
+    along = np.array([math.cos(feature.angle), math.sin(feature.angle)]) * feature.half
+    outward = 1.0 if _ends_outward(gauge, sight, size) else -1.0
+    both = []
+    for side in (-1.0, 1.0):
+        middle = feature.middle + 0.5 * side * size * feature.across
+        both.append(line_edge(plane, middle - along, middle + along,
+                              side * outward * feature.across))  # fmt: skip
+    return Placed(*(np.concatenate(pair) for pair in zip(*both)))
 
 
 def _with_master(gauge: Gauge, value: float, doubt: float, unit: str) -> Measure:
@@ -165,22 +188,21 @@ def _width(gauge: Gauge, sight: Sight) -> List[Tuple[str, Measure, str]]:
     v = np.array([-u[1], u[0]])
     at = np.asarray(gauge.at)
     half = 0.5 * (gauge.length or 0.5 * size)
-    inside = pose.to_plane(at + np.linspace(-0.4, 0.4, 9)[:, None] * u * size)
-    beyond = pose.to_plane(at + np.array([[-0.55], [0.55]]) * u * size)
-    outward = 1.0 if sight.on_face(inside) >= sight.on_face(beyond) else -1.0
+    outward = 1.0 if _ends_outward(gauge, sight, size) else -1.0
     lines = []
     for side in (-1.0, 1.0):
         middle = at + side * 0.5 * size * u
         start, end = pose.to_plane(np.stack((middle - half * v, middle + half * v)))
         normal = pose.turn @ (side * outward * u)
-        lens, plane = _lens(gauge, sight), sight.plane
+        lens, plane, form = _lens(gauge, sight), sight.plane, _form(gauge)
         try:
-            line = find_line(sight.grey, plane, start, end, normal, gauge.reach, lens)
+            line = find_line(sight.grey, plane, start, end, normal, gauge.reach, lens, form)
         except NotFound:
             if gauge.reach is not None:
                 raise
             # A part of a wrong size ends further off, and that is what shall be told.
-            line = find_line(sight.grey, plane, start, end, normal, WRONG * size, lens)
+            far = WRONG * size
+            line = find_line(sight.grey, plane, start, end, normal, far, lens, form)
         lines.append(line)
     value, doubt = lines_apart(lines[0], lines[1], sight.plane.relative)
     a, b = lines
@@ -193,6 +215,16 @@ def _width(gauge: Gauge, sight: Sight) -> List[Tuple[str, Measure, str]]:
     across = np.stack((_foot(a, centre), _foot(b, centre)))
     sight.draw(gauge.name, ends(a), ends(b), across)
     return [(gauge.name, _with_master(gauge, value, doubt, sight.plane.unit), "")]
+
+
+def _ends_outward(gauge: Gauge, sight: Sight, size: float) -> bool:
+    """Whether what is measured across is the part, and not a slot in it."""
+    turn = math.radians(gauge.along)
+    along = np.array([math.cos(turn), math.sin(turn)]) * size
+    inside = np.asarray(gauge.at) + np.linspace(-0.4, 0.4, 9)[:, None] * along
+    beyond = np.asarray(gauge.at) + np.array([[-0.55], [0.55]]) * along
+    pose = sight.lying.pose
+    return sight.on_face(pose.to_plane(inside)) >= sight.on_face(pose.to_plane(beyond))
 
 
 def _foot(line: Line, point: np.ndarray) -> np.ndarray:

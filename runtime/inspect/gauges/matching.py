@@ -19,6 +19,7 @@ SHARPEST, SOFTEST = 0.35, 4.0  # standard deviations of blur, pixels
 TURNS = 10  # Gauss-Newton steps at most
 STILL = 1e-3  # pixels of change that end them
 TILT = 0.003  # share a pixel by which light may change over a picture
+TRIED = 0.25  # pixels between places that a taught form is tried in
 LEAP = 0.7  # pixels that one step moves at most
 
 # Values `(n, k)` of the form, 0 on the ground's far side to 1, and its slope, at places `(n, k)`.
@@ -35,6 +36,7 @@ class Matched(NamedTuple):
         blur: Pixels, of a blurred step; NaN for a taught form.
         widened: `(p,)` by how much more the smooth functions of the shift may be off because levels
             and blur had to be found too.
+        fits: Share of what changes across the edge that the form explains.
     """
 
     shift: np.ndarray
@@ -42,6 +44,7 @@ class Matched(NamedTuple):
     sense: int
     blur: float
     widened: np.ndarray
+    fits: float
 
 
 def step_form(blur: float) -> Form:
@@ -72,6 +75,17 @@ def smooth_basis(along: np.ndarray, closed: bool, order: int) -> np.ndarray:
     return np.stack(waves, axis=1)
 
 
+class _Edge(NamedTuple):
+    """Profiles across an edge, and what may change along it."""
+
+    rows: np.ndarray  # (n, k) grey levels
+    places: np.ndarray  # (k,) pixels along the profiles
+    window: np.ndarray  # (k,) bool, those that are looked at
+    normal: np.ndarray  # (n, 2)
+    levels: np.ndarray  # (n, m)
+    shape: np.ndarray  # (n, p)
+
+
 class _Common(NamedTuple):
     """What all profiles across an edge share."""
 
@@ -79,7 +93,7 @@ class _Common(NamedTuple):
     rise: np.ndarray  # (n,)
     tilt: np.ndarray  # (2,) shares a pixel by which light grows along x and y
     middle: np.ndarray  # (n,) smooth shift
-    blur: float
+    grown: float  # by how much the blur changed
     widened: np.ndarray  # (p,)
     step: float  # pixels by which the last turn moved it
 
@@ -110,49 +124,88 @@ def match_step(
     weight = known.astype(float)
     middle = _smooth(np.where(known, start, 0.0), shape, weight)
     weight *= np.abs(np.where(known, start, 0.0) - middle) < 3
-    form, own_blur = step_form, blur is None
+    own_blur = blur is None
     width = 1.4 if blur is None else blur
     half = WIDEST
-    window, wider = np.abs(places) <= half, False
+    edge = _Edge(rows, places, np.abs(places) <= half, normal, levels, shape)
+    wider = False
     for turn in range(TURNS):
         common = _together(
-            rows, places, window, normal, middle, weight, levels, shape, width, own_blur, wider
+            edge, middle, weight, step_form(width), width if own_blur else 0.0, wider
         )
-        middle, width = common.middle, common.blur
-        weight = _row_weights(rows, places, window, normal, common, form(width))
+        middle, width = common.middle, width + common.grown
+        form = step_form(width)
+        weight = _row_weights(edge, common, form)
         if not wider:
             half = float(np.clip(2.5 * width + 1.5, 3.5, WIDEST))
-            window = np.abs(places) <= half + 0.01
+            edge = edge._replace(window=np.abs(places) <= half + 0.01)
         if turn == 3:
-            rest = _rest(rows, places, normal, common, form(width))
-            window = _extended(rest, common.rise, weight, places, half)
-            wider = bool(window.sum() * STEP > 2 * half + 4)
+            edge = edge._replace(window=_extended(edge, common, weight, form, half))
+            wider = bool(edge.window.sum() * STEP > 2 * half + 4)
         elif turn > 3 and common.step < STILL:
             break
-    return _each(rows, places, window, normal, common, weight, form(width))
+    return _each(edge, common, weight, step_form(width), width)
 
 
-def _rest(
-    rows: np.ndarray, places: np.ndarray, normal: np.ndarray, common: _Common, form: Form
-) -> np.ndarray:
-    """What the common form leaves of the profiles, `(n, k)`."""
-    away = places - common.middle[:, None]
-    share, _ = form(away)
-    level = common.low[:, None] + common.rise[:, None] * share
-    return rows - level * (1 + (normal @ common.tilt)[:, None] * away)
-
-
-def _row_weights(
-    rows: np.ndarray,
-    places: np.ndarray,
-    window: np.ndarray,
+def match_form(
+    image: np.ndarray,
+    at: np.ndarray,
     normal: np.ndarray,
-    common: _Common,
+    levels: np.ndarray,
+    shape: np.ndarray,
     form: Form,
-) -> np.ndarray:
+    reach: float,
+    half: float,
+) -> Matched:
+    """A taught form on all profiles across an edge; other arguments as for `match_step`.
+
+    Args:
+        form: Values and slopes of the form at pixels `(n, k)` from the edge.
+        reach: Pixels to both sides that it is looked for.
+        half: Pixels to both sides of the edge that the form is compared on.
+    """
+    most = np.ceil((half + reach) / STEP) * STEP
+    places = np.arange(-most, most + 0.01, STEP)
+    rows = sample_rows(image, at, normal, places)
+    edge = _Edge(rows, places, np.abs(places) <= half + 0.01, normal, levels, shape)
+    tried = np.arange(-reach, reach + 0.01, TRIED)
+    weight = np.ones(len(rows))
+    first = float(tried[int(np.argmin([_misfit(edge, form, t, half) for t in tried]))])
+    middle = np.full(len(rows), first)
+    for turn in range(TURNS):
+        near = np.abs(places - float(np.median(middle))) <= half + 0.01
+        edge = edge._replace(window=near)
+        common = _together(edge, middle, weight, form, 0.0, False)
+        middle = common.middle
+        weight = _row_weights(edge, common, form)
+        if turn > 1 and common.step < STILL:
+            break
+    return _each(edge, common, weight, form, math.nan)
+
+
+def _misfit(edge: _Edge, form: Form, shift: float, half: float) -> float:
+    """What a form leaves of all profiles where it is shifted; without end where upside down."""
+    near = np.abs(edge.places - shift) <= half + 0.01
+    share, _ = form(np.tile(edge.places[near] - shift, (len(edge.rows), 1)))
+    rows = edge.rows[:, near]
+    low, rise = _levels(rows, share, edge.levels, np.ones((len(rows), 1)))
+    if float(np.median(rise)) <= 0:
+        return math.inf
+    return float(((rows - low[:, None] - rise[:, None] * share) ** 2).mean())
+
+
+def _rest(edge: _Edge, middle: np.ndarray, common: _Common, form: Form) -> np.ndarray:
+    """What the form leaves of the profiles where it is shifted by `middle`, `(n, k)`."""
+    away = edge.places - middle[:, None]
+    level = common.low[:, None] + common.rise[:, None] * form(away)[0]
+    return edge.rows - level * (1 + (edge.normal @ common.tilt)[:, None] * away)
+
+
+def _row_weights(edge: _Edge, common: _Common, form: Form) -> np.ndarray:
     """`(n,)` from 1 for a profile like the others down to 0."""
-    rest = _rest(rows, places, normal, common, form)[:, window]
-    share, slope = form(places[window] - common.middle[:, None])
+    window = edge.window
+    rest = _rest(edge, common.middle, common, form)[:, window]
+    share, slope = form(edge.places[window] - common.middle[:, None])
     # An edge that runs elsewhere on one profile is no reason to leave it out: its shift is taken
     # away first.
     across = common.rise[:, None] * slope
@@ -170,35 +223,34 @@ def _row_weights(
 
 
 def _together(
-    rows: np.ndarray,
-    places: np.ndarray,
-    window: np.ndarray,
-    normal: np.ndarray,
-    middle: np.ndarray,
-    weight: np.ndarray,
-    levels: np.ndarray,
-    shape: np.ndarray,
-    width: float,
-    own_blur: bool,
-    wider: bool,
+    edge: _Edge, middle: np.ndarray, weight: np.ndarray, form: Form, width: float, wider: bool
 ) -> _Common:
-    """One step of Gauss and Newton for levels, shift and blur of all profiles at once."""
-    away = places[window] - middle[:, None]
-    share, slope = step_form(width)(away)
-    rows = rows[:, window]
+    """One step of Gauss and Newton for levels, shift and blur of all profiles at once.
+
+    Args:
+        edge: The profiles.
+        middle: `(n,)` smooth shift so far.
+        weight: `(n,)`.
+        form: Of the edge.
+        width: Blur of the form in pixels; 0 where that is known.
+        wider: Whether so much is looked at that light which changes is told from noise.
+    """
+    away = edge.places[edge.window] - middle[:, None]
+    share, slope = form(away)
+    rows, levels, shape = edge.rows[:, edge.window], edge.levels, edge.shape
     root = np.sqrt(weight)[:, None]
-    low, rise = _levels(rows, share, levels * root, root)
+    low, rise = _levels(rows, share, levels, root)
     rest = rows - low[:, None] - rise[:, None] * share
     ones, count = np.ones_like(rows), levels.shape[1]
     # Columns are products of a factor along and one across the edge: no big matrix is needed.
     forms = [ones, share, slope]
     along = [levels, levels, -rise[:, None] * shape]
-    if own_blur:
+    if width:
         forms.append(slope * away / -width)
         along.append(rise[:, None])
     if wider:  # light that changes over the picture tilts both sides alike
         forms.append(away * (low[:, None] + rise[:, None] * share))
-        along.append(normal)
+        along.append(edge.normal)
     matrix, right = _normal(forms, [a * root for a in along], rest * root)
     if wider:  # noise must not be taken for it
         size = float(np.median((rest**2).mean(axis=1))) / STEP
@@ -208,15 +260,16 @@ def _together(
     block = slice(first, first + shape.shape[1])
     change = shape @ found[block]
     change = np.clip(change, -LEAP, LEAP)
-    if own_blur:
+    grown = 0.0
+    if width:
         grown = float(np.clip(found[block.stop], -0.3 * width, 0.5 * width))
-        width = float(np.clip(width + grown, SHARPEST, SOFTEST))
+        grown = float(np.clip(width + grown, SHARPEST, SOFTEST)) - width
     tilt = found[-2:] if wider else np.zeros(2)
     alone = np.linalg.inv(matrix[block, block]).diagonal()
     widened = np.sqrt(np.linalg.inv(matrix).diagonal()[block] / np.maximum(alone, 1e-30))
     return _Common(
         low + levels @ found[:count], rise + levels @ found[count:first], tilt, middle + change,
-        width, widened, float(np.abs(change).max(initial=0.0)),
+        grown, widened, float(np.abs(change).max(initial=0.0)),
     )  # fmt: skip
 
 
@@ -236,14 +289,14 @@ def _normal(
 
 
 def _levels(
-    rows: np.ndarray, share: np.ndarray, along: np.ndarray, root: np.ndarray
+    rows: np.ndarray, share: np.ndarray, levels: np.ndarray, root: np.ndarray
 ) -> Tuple[np.ndarray, np.ndarray]:
     """Smooth levels `(n,)` before and rise across the edge where its place is known."""
+    along = levels * root
     normal, right = _normal([np.ones_like(rows), share], [along, along], rows * root)
     found = np.linalg.solve(normal, right)
-    count = along.shape[1]
-    whole = along / np.maximum(root, 1e-9)
-    return whole @ found[:count], whole @ found[count:]
+    count = levels.shape[1]
+    return levels @ found[:count], levels @ found[count:]
 
 
 def _smooth(values: np.ndarray, basis: np.ndarray, weight: np.ndarray) -> np.ndarray:
@@ -253,25 +306,21 @@ def _smooth(values: np.ndarray, basis: np.ndarray, weight: np.ndarray) -> np.nda
     return basis @ np.linalg.solve(normal, weighted.T @ values)
 
 
-def _each(
-    rows: np.ndarray,
-    places: np.ndarray,
-    window: np.ndarray,
-    normal: np.ndarray,
-    common: _Common,
-    weight: np.ndarray,
-    form: Form,
-) -> Matched:
+def _each(edge: _Edge, common: _Common, weight: np.ndarray, form: Form, blur: float) -> Matched:
     """The place of each profile alone, given what all share."""
-    shift, noise = common.middle, np.zeros(len(rows))
+    shift, noise = common.middle, np.zeros(len(edge.rows))
     for _ in range(3):
-        rest = _rest(rows, places, normal, common._replace(middle=shift), form)[:, window]
-        share, slope = form(places[window] - shift[:, None])
+        rest = _rest(edge, shift, common, form)[:, edge.window]
+        share, slope = form(edge.places[edge.window] - shift[:, None])
         change, noise = _own(rest, share, -common.rise[:, None] * slope, weight)
         shift = shift + np.clip(change, -LEAP, LEAP)
     gone = (weight < 0.05) | (np.abs(shift - common.middle) > 3.5)
     sense = 1 if float(np.median(common.rise)) > 0 else -1
-    return Matched(np.where(gone, np.nan, shift), noise, sense, common.blur, common.widened)
+    rows = edge.rows[:, edge.window][~gone]
+    rest = _rest(edge, shift, common, form)[:, edge.window][~gone]
+    whole = float(((rows - rows.mean(axis=1, keepdims=True)) ** 2).sum()) if len(rows) else 0.0
+    fits = 1 - float((rest**2).sum()) / max(whole, 1e-9)
+    return Matched(np.where(gone, np.nan, shift), noise, sense, blur, common.widened, fits)
 
 
 def _own(
@@ -306,9 +355,11 @@ def _own(
 
 
 def _extended(
-    rest: np.ndarray, rise: np.ndarray, weight: np.ndarray, places: np.ndarray, half: float
+    edge: _Edge, common: _Common, weight: np.ndarray, form: Form, half: float
 ) -> np.ndarray:
     """Which places `(k,)` can be used: outward on both sides until something else comes."""
+    places, rise = edge.places, common.rise
+    rest = _rest(edge, common.middle, common, form)
     used = weight > 0.05
     window = np.abs(places) <= half + 0.01
     if used.sum() < 8:

@@ -2,7 +2,8 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any, Optional
+from functools import cached_property
+from typing import Any, Optional, Tuple
 
 import numpy as np
 
@@ -90,6 +91,29 @@ class Plane:
         outward = self.to_pixels(points + normal * self.scale(points.mean(axis=0))) - top
         hidden = ((top - foot) * outward).sum(axis=1) < 0
         return np.where(hidden[:, None], foot, top)
+
+    def outward(self, at: np.ndarray, normal: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+        """Where edges are seen, and what a pixel in the middle of the picture is there.
+
+        Args:
+            at: `(n, 2)` of the part, on the plane.
+            normal: `(n, 2)` unit vectors towards the ground.
+
+        Returns:
+            `(n, 2)` pixels, and `(n, 2)` pixels along the normal for the length that is one pixel
+            in the middle of the picture: about unit vectors, longer where the picture is larger.
+        """
+        here = self.seen_edge(at, normal)
+        there = self.to_pixels(self.to_plane(here) + normal * self.usual)
+        return here, there - here
+
+    @cached_property
+    def usual(self) -> float:
+        """Lengths for one pixel in the middle of the picture."""
+        if self.camera is None:
+            return 1.0
+        middle = 0.5 * np.array(self.camera.size, float)
+        return self.camera.mm_per_pixel(middle, self.height)
 
     def scale(self, at: np.ndarray) -> float:
         """Lengths for one pixel there."""

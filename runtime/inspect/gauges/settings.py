@@ -15,6 +15,7 @@ KINDS = (
 EDGES = ("outline", "face")
 PART = "part"
 _LIMITS = ("nominal", "tolerance", "low", "high", "offset", "doubt")
+FORMED = ("diameter", "radius", "width")  # whose edges may have a taught form
 _OWN = {
     "diameter": ("at", "of", "reach", "arc"),
     "radius": ("at", "of", "reach", "arc"),
@@ -57,6 +58,7 @@ class Gauge:
         offset: Added to what is measured: true value of master parts less what is measured on them.
         doubt: 95 % half width of that offset, which then stands for what is not known of rims; None
             where there was no master.
+        form: What its edges look like across, by master parts; empty where a step is fitted.
     """
 
     name: str
@@ -77,6 +79,7 @@ class Gauge:
     lab: Optional[Tuple[float, float, float]] = None
     offset: float = 0.0
     doubt: Optional[float] = None
+    form: Tuple[Tuple[float, ...], ...] = ()
 
     @property
     def limited(self) -> bool:
@@ -183,7 +186,8 @@ def _gauge(name: str, given: Any, path: str) -> Gauge:
     if kind not in KINDS:
         got = "nothing" if kind is None else repr(kind)
         raise ConfigError(f"{path}.kind", got=got, remedy=did_you_mean(str(kind), KINDS))
-    _known(content, ("kind", *_OWN[kind], *(() if kind == "line" else _LIMITS)), path)
+    limits = () if kind == "line" else (*_LIMITS, *(("form",) if kind in FORMED else ()))
+    _known(content, ("kind", *_OWN[kind], *limits), path)
     nominal, lab = content.get("nominal"), None
     if kind == "colour":
         if nominal is None:
@@ -204,9 +208,22 @@ def _gauge(name: str, given: Any, path: str) -> Gauge:
         _number(content.get("size", 1.0), f"{path}.size", least=1e-6), lab,
         _number(content.get("offset", 0.0), f"{path}.offset"),
         None if "doubt" not in content else _number(content["doubt"], f"{path}.doubt", least=0),
+        _form(content.get("form", ()), f"{path}.form"),
     )  # fmt: skip
     _complete(gauge, path)
     return gauge
+
+
+def _form(value: Any, path: str) -> Tuple[Tuple[float, ...], ...]:
+    """A taught form, as master parts gave it."""
+    if not value:
+        return ()
+    from .forms import WAVES, places
+
+    rows = _rows(value, len(places()), path)
+    if len(rows) != 2 * WAVES + 1:
+        raise ConfigError(f"{path} is damaged", remedy="teach it again from master parts")
+    return rows
 
 
 def _limits(

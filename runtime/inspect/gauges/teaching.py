@@ -10,12 +10,15 @@ from ....core import DataError, UsageError, did_you_mean
 from .align import CORNERS, Lying, Shape, as_taught, resample, signed_misses
 from .camera import Camera
 from .checks import clipped, keep_marks
+from .features import NotFound
+from .forms import LEAST_PARTS, Placed, TaughtForm, learn_form
 from .gauging import Gauging
-from .kinds import Measure
+from .kinds import Measure, Sight, measure_one, true_edge
 from .segment import Blob
-from .settings import GaugeSettings, read_settings
+from .settings import FORMED, Gauge, GaugeSettings, read_settings
 
 MASTERED = ("diameter", "radius", "width", "distance", "angle", "area")  # that have an offset
+BETTER = 0.8  # times the spread of a fitted step that a taught form must have
 ALIKE = 0.08  # share of its size by which a good part's outline may miss the others'
 
 
@@ -148,12 +151,22 @@ def _mean_shape(
     return moved, np.mean(holes, axis=0) if holes else shape.holes
 
 
+class Master(Dict[str, Any]):
+    """What master parts tell of one gauge: `offset`, `doubt` and maybe `form`, for its recipe.
+
+    Attributes:
+        moved: By how much all that moves what the gauge shows.
+    """
+
+    moved: float = 0.0
+
+
 def master_gauges(
     settings: Any,
     images: Sequence[np.ndarray],
     true: Sequence[Mapping[str, float]],
     camera: Optional[Camera] = None,
-) -> Dict[str, Dict[str, float]]:
+) -> Dict[str, Master]:
     """What gauges must add, from parts whose sizes are known.
 
     A chamfer, a burr or a shadow beside an edge moves what a camera takes for it by an amount that
@@ -167,43 +180,91 @@ def master_gauges(
 
     Returns:
         For each gauge `offset` and its `doubt` (95 % for the next part, by Student's t), to be
-        merged into the recipe's gauge.
+        merged into the recipe's gauge; with five parts or more also the `form` of its edges where
+        that repeats better than a step that is fitted.
 
     Raises:
         DataError: A gauge is known but was measured on fewer than three pictures.
         UsageError: A name is no gauge.
     """
-    from scipy.special import stdtrit
-
     checked = settings if isinstance(settings, GaugeSettings) else read_settings(settings)
-    plain = tuple(replace(g, offset=0.0, doubt=0.0) for g in checked.gauges)
-    known = [g.name for g in plain if g.kind in MASTERED]
+    plain = tuple(replace(g, offset=0.0, doubt=0.0, form=()) for g in checked.gauges)
+    known = {g.name: g for g in plain if g.kind in MASTERED}
     gauging = Gauging(replace(checked, gauges=plain), camera)
-    misses: Dict[str, List[float]] = {}
+    shown: List[Tuple[Sight, Dict[str, float], Mapping[str, float]]] = []
     for image, values in zip(images, true):
         for name in values:
             if name not in known:
                 raise UsageError(f"no gauge {name!r} has an offset",
-                                 remedy=did_you_mean(name, known))  # fmt: skip
-            misses.setdefault(name, [])
-        parts = gauging.measure(image).parts
-        if len(parts) != 1 or parts[0].cut:
+                                 remedy=did_you_mean(name, list(known)))  # fmt: skip
+        try:
+            sights = gauging.sights(image)
+        except DataError:
             continue
-        for name, value in values.items():
-            if name in parts[0].measures:
-                misses[name].append(float(value) - parts[0].measures[name].value)
+        if len(sights) == 1 and sights[0].count == 1:
+            shown.append((sights[0], _values(plain, sights[0]), values))
     result = {}
-    for name, found in misses.items():
-        count = len(found)
-        if count < 3:
-            raise DataError(
-                f"{name} was measured on {count} pictures of known parts",
-                expected="at least 3, better 10: the same part in other places and turns will do",
-            )
-        spread = float(np.std(found, ddof=1)) * math.sqrt(1 + 1 / count)
-        doubt = float(stdtrit(count - 1, 0.975)) * spread
-        result[name] = {"offset": round(float(np.mean(found)), 5), "doubt": round(doubt, 5)}
+    for name in dict.fromkeys(name for values in true for name in values):
+        own = [(sight, values[name], float(true_values[name]))
+               for sight, values, true_values in shown
+               if name in values and name in true_values]  # fmt: skip
+        result[name] = _master(known[name], own)
     return result
+
+
+def _values(gauges: Sequence[Gauge], sight: Sight) -> Dict[str, float]:
+    """What gauges show on one part, by name; without those that cannot be measured."""
+    values: Dict[str, float] = {}
+    for gauge in gauges:
+        try:
+            values.update((name, m.value) for name, m, _ in measure_one(gauge, sight))
+        except NotFound:
+            continue
+    return values
+
+
+def _master(gauge: Gauge, seen: Sequence[Tuple[Sight, float, float]]) -> Master:
+    """What one gauge must add, by parts, what it shows on them and their true sizes."""
+    from scipy.special import stdtrit
+
+    count = len(seen)
+    if count < 3:
+        raise DataError(
+            f"{gauge.name} was measured on {count} pictures of known parts",
+            expected="at least 3, better 10: the same part in other places and turns will do",
+        )
+    misses = [true - value for _, value, true in seen]
+    told = Master()
+    told.moved = float(np.mean(misses))
+    form, formed = None, []
+    if gauge.kind in FORMED and gauge.arc is None and count >= LEAST_PARTS:
+        form, formed = _form_of(gauge, seen)
+    # A form that does not find every part that it was not learnt from knows too few directions.
+    if form is not None and len(formed) == count and np.std(formed) < BETTER * np.std(misses):
+        told["form"] = [list(row) for row in form.plain]
+        misses = formed
+    count = len(misses)
+    spread = float(np.std(misses, ddof=1)) * math.sqrt(1 + 1 / count)
+    doubt = float(stdtrit(count - 1, 0.975)) * spread
+    told.update(offset=round(float(np.mean(misses)), 5), doubt=round(doubt, 5))
+    return told
+
+
+def _form_of(
+    gauge: Gauge, seen: Sequence[Tuple[Sight, float, float]]
+) -> Tuple[Optional[TaughtForm], List[float]]:
+    """The form of a gauge's edges, and by how much parts miss that it was not learnt from."""
+
+    def place(number: int, form: Optional[TaughtForm]) -> Optional[Tuple[Placed, float]]:
+        sight, _, true = seen[number]
+        formed = gauge if form is None else replace(gauge, form=form.plain)
+        try:
+            ((_, measure, _),) = measure_one(formed, sight)
+        except NotFound:
+            return None
+        return true_edge(gauge, sight, true), true - measure.value
+
+    return learn_form([sight.grey for sight, _, _ in seen], place)
 
 
 def suggest_gauges(

@@ -5,6 +5,7 @@ is tracked yet. Format: https://motchallenge.net/instructions/.
 """
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Dict, Iterable, Iterator, List, Optional, Set, TextIO, Tuple, Union
@@ -18,6 +19,7 @@ PathLike = Union[str, "os.PathLike[str]"]
 _FORMAT = "frame,id,x,y,w,h,score and up to three columns more"
 _LAST_FRAME = 100_000_000
 _TENTATIVE = "?"  # marks the rows of a tentative track in the unfinished file
+_ROW = re.compile(r"(\d{1,9}),-?\d+(?:,[-+.e\d]+){8}\??\n\Z")
 
 
 class MotFrames(Sequence):
@@ -371,11 +373,14 @@ def _open(path: Path, resume: Optional[int]) -> TextIO:
     try:
         if resume is not None and path.exists():
             kept = path.with_name(path.name + ".new")
-            with open(path, encoding="ascii") as old, open(kept, "w", encoding="ascii") as new:
-                for line in old:
-                    # A line that was cut off by the kill belongs to a frame that comes again.
-                    if line.endswith("\n") and int(line.split(",", 1)[0]) <= resume + 1:
-                        new.write(line)
+            with open(path, encoding="ascii", errors="replace") as old:
+                with open(kept, "w", encoding="ascii") as new:
+                    for line in old:
+                        # A line that a kill cut off, or a power cut filled with nothing, belongs
+                        # to a frame that comes again.
+                        row = _ROW.match(line)
+                        if row is not None and int(row.group(1)) <= resume + 1:
+                            new.write(line)
             os.replace(kept, path)
             return open(path, "a", encoding="ascii")
         return open(path, "w", encoding="ascii")

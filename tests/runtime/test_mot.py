@@ -209,6 +209,18 @@ def test_tracks_of_a_killed_run_go_on_after_the_snapshot(tmp_path):
     assert [line.split(",")[0] for line in path.read_text().splitlines()] == ["1", "2", "3", "4"]
 
 
+def test_rows_that_a_power_cut_left_as_nothing_are_passed_over(tmp_path):
+    """A file system may give back zeros, or bytes of another file, where rows were not synced."""
+    for writer, name in ((TracksWriter, "tracks.txt.part"), (DetectionsWriter, "d.txt")):
+        path = tmp_path / name.replace(".part", "")
+        row = b"1,1,10,10,5,5,.5,-1,-1,-1\n"
+        rubbish = b"\0" * 20 + b"7,1,1,1,1,.5,-1,-1,-1\n\xff\xfe,\n\n,\n" + b"\0" * 9
+        (tmp_path / name).write_bytes(row + rubbish)
+        with writer(path, resume=5):
+            pass
+        assert [line.split(",")[0] for line in path.read_text().splitlines()] == ["1"]
+
+
 def test_a_folder_that_is_missing_is_told(tmp_path):
     with pytest.raises(StorageError, match="cannot be written"):
         TracksWriter(tmp_path / "none" / "tracks.txt")

@@ -89,6 +89,55 @@ def test_a_colour_on_a_grey_part_is_a_defect_though_its_grey_is_right():
     assert inspect_picture(Golden([plate(1)]), tested).verdict.verdict == "fail"
 
 
+def _in_light(image, factor, tint=(1, 1, 1), gamma=1.0):
+    level = (image / 255.0) ** gamma * 255
+    return np.clip(level * np.reshape(factor, (*np.shape(factor), 1)) * tint, 0, 255).astype("u1")
+
+
+def _slope(amount, angle):
+    y, x = np.mgrid[-0.5:0.5:320j, -0.5:0.5:400j]
+    return 0.85 * (1 + amount * (x * np.cos(angle) + y * np.sin(angle)))
+
+
+LIGHT = {
+    "darker": lambda image: _in_light(image, 0.8),
+    "lighter": lambda image: _in_light(image, 1.05),
+    "brighter in the dark": lambda image: _in_light(image, 1.0, gamma=0.85),
+    "from the left": lambda image: _in_light(image, _slope(-0.6, 0.3)),
+    "from below": lambda image: _in_light(image, _slope(0.6, 1.7)),
+    "bluish": lambda image: _in_light(image, 1.0, (1.05, 0.95, 0.85)),
+}
+
+
+@pytest.mark.parametrize("name", LIGHT)
+@pytest.mark.parametrize("colour", [(150, 150, 150), (140, 165, 120)])
+def test_other_light_is_no_defect_and_hides_none(name, colour):
+    golden = Golden([plate(1, colour=colour)])
+    good = inspect_picture(golden, LIGHT[name](moved(plate(2, colour=colour), 1.0)[0]))
+    assert good.verdict.verdict == "pass", good.as_dict()
+    bad = plate(3, colour=colour)
+    cv2.circle(bad, (200, 260), 6, (40, 40, 40), -1, cv2.LINE_AA)
+    result = inspect_picture(golden, LIGHT[name](bad))
+    assert result.verdict.verdict == "fail" and len(result.xyxy) == 1, result.as_dict()
+
+
+def test_a_part_of_another_colour_is_not_taken_for_other_light():
+    golden = Golden([plate(1, colour=(120, 165, 120))])
+    assert inspect_picture(golden, plate(2, colour=(120, 165, 120))).verdict.verdict == "pass"
+    other = inspect_picture(golden, plate(2, colour=(200, 140, 110)))
+    assert other.verdict.verdict == "fail", other.as_dict()
+
+
+def test_a_picture_that_bends_is_no_defect():
+    y, x = np.mgrid[0:320, 0:400].astype(np.float32)
+    bent = cv2.remap(plate(2), x + 3 * np.sin(y / 70), y + 3 * np.sin(x / 90), cv2.INTER_LINEAR,
+                     borderMode=cv2.BORDER_REPLICATE)  # fmt: skip
+    golden = Golden([plate(1)])
+    assert inspect_picture(golden, bent).verdict.verdict == "pass"
+    bent[200:208, 240:248] = 40
+    assert len(inspect_picture(golden, bent).xyxy) == 1
+
+
 def test_several_good_parts_teach_where_parts_may_differ():
     def part(seed, x):
         image = plate(seed)

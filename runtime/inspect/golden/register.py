@@ -16,6 +16,8 @@ from ...sources.base import load_cv2
 COARSEST = 80  # pixels of the shorter side at which the search begins
 EDGES = 2500  # pixels that take part in a step
 CELLS = 32  # along each side, over which the light is compared
+DARK = 16  # grey levels below which a cell tells nothing of the light's colour
+TINT = 1.25  # times that light may tint a channel
 LIKELY = (0.02, 0.03, 0.004, 0.004)  # scale, turn, stretch and shear that are nothing special
 
 
@@ -185,7 +187,7 @@ class Registrar:
         xy = np.stack((level.x, level.y))
         # A sparse picture says little about some of these; there the likely is kept to.
         likely = np.array(LIKELY) * level.half
-        weight: Optional[np.ndarray] = None
+        weight = np.zeros(level.x.size)
         for _ in range(12):
             x, y = warp[:, :2] @ xy + warp[:, 2:]
             inside = (x > 1) & (y > 1) & (x < width - 2) & (y < height - 2)
@@ -196,7 +198,7 @@ class Registrar:
             )[0].astype(np.float64)
             gain, offset = as_light(seen[inside], level.value[inside])
             rest = gain * seen + offset - level.value
-            rest -= _slope(level, seen, rest, weight) if weight is not None else 0.0
+            rest -= _slope(level, seen, rest, weight)  # none in the first step
             spread = 1.4826 * np.median(np.abs(rest[inside])) + 1.0
             weight = inside / (1 + (rest / (2 * spread)) ** 2)
             weighted = level.steepest * weight[:, None]
@@ -231,9 +233,10 @@ class Registrar:
         if covered < 0.2:
             return Registration(whole, 1.0, 0.0, -1.0, covered)
         a, b = level.image[inside], seen[inside]
-        # Light that falls off across the picture hides what is alike, but in the detail.
+        # Light that falls off across the picture hides what is alike, but for a plane or in detail.
         fine, own = level.fine[inside], level.detail(cv2, seen)[inside]
-        likeness = max(_alike(a, b), _alike(fine, own))
+        y, x = np.nonzero(inside)
+        likeness = max(_alike(a, b), _alike(_level(a, x, y), _level(b, x, y)), _alike(fine, own))
         gain = as_light(own, fine)[0]
         # Once more without what is a defect or lies beside an edge.
         calm = np.abs(gain * own - fine) < 0.15 * (float(a.max()) - float(a.min())) + 2
@@ -256,6 +259,14 @@ def _alike(a: np.ndarray, b: np.ndarray) -> float:
     """Correlation of two rows of values, -1..1."""
     a, b = a - a.mean(), b - b.mean()
     return float((a @ b) / np.sqrt((a @ a) * (b @ b) + 1e-9))
+
+
+def _level(values: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Values without the plane that fits them best."""
+    columns = np.stack((np.ones(len(x)), x, y))
+    few = columns[:, ::7]
+    plane = np.linalg.lstsq(few @ few.T, few @ values[::7], rcond=None)[0]
+    return values - (plane @ columns).astype(np.float32)
 
 
 def as_light(seen: np.ndarray, wanted: np.ndarray) -> Tuple[float, float]:
@@ -358,3 +369,28 @@ def light_field(
     field = np.clip(1 + bend[:6] @ surface, 0.5, 2.0).reshape(size[::-1]).astype(np.float32)
     field = cv2.resize(field * np.float32(gain), (width, height), interpolation=cv2.INTER_LINEAR)
     return field, offset + float(bend[6] * known.mean())
+
+
+def cast(golden: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """What each channel is multiplied with where the light has another colour.
+
+    Light tints dark and bright places, part and ground alike. Where the places do not agree it is
+    the part that has another colour, and none of it is taken away.
+
+    Args:
+        golden: `(n, m, 3)` means over cells.
+        seen: The same of a picture that lies upon it and is as light.
+
+    Returns:
+        `(3,)` float64.
+    """
+    wanted, known = golden.reshape(-1, 3).astype(np.float64), seen.reshape(-1, 3).astype(np.float64)
+    told = np.minimum(wanted.min(axis=1), known.min(axis=1)) > DARK
+    if told.sum() < 16:
+        return np.ones(3)
+    ratio = wanted[told] / known[told]
+    usual = np.median(ratio, axis=0)
+    agree = (np.abs(ratio / usual - 1) < 0.06).all(axis=1).mean()
+    # Little by little, so that no verdict hangs on a single place.
+    sure = float(np.clip((agree - 0.6) / 0.3, 0, 1))
+    return 1 + sure * (np.clip(usual, 1 / TINT, TINT) - 1)

@@ -7,7 +7,7 @@ import numpy as np
 
 from ....core import DataError
 from ...sources.base import load_cv2
-from .register import Level, Registrar, Registration, light_field, local_shifts
+from .register import CELLS, Level, Registrar, Registration, cast, light_field, local_shifts
 
 # Times the tolerance: how far apart two pictures are in the thick of a defect. A tolerance that was
 # learnt leaves edges out already.
@@ -151,6 +151,8 @@ class Golden:
         self._grid = np.stack((x, y), axis=2)
         base = first if self.colour else self.grey
         self.low = self.high = base
+        cells = self._cv2.resize(base, (CELLS, CELLS), interpolation=self._cv2.INTER_AREA)
+        self._cells = cells if self.colour else self._cv2.merge((cells,) * 3)
         self.tolerance = np.array(self.settings.tolerance * self.contrast, np.float32)
         if len(images) > 1:
             self._learn(images)
@@ -221,6 +223,10 @@ class Golden:
         if laid.ndim == 3:
             gain = cv2.merge((gain,) * 3)
         laid = cv2.convertScaleAbs(cv2.multiply(laid, gain, dtype=cv2.CV_32F), beta=offset)
+        if laid.ndim == 3:
+            tint = cast(self._cells, cv2.resize(laid, (CELLS, CELLS), interpolation=cv2.INTER_AREA))
+            if np.abs(tint - 1).max() > 0.01:
+                laid = cv2.multiply(laid, (*tint.tolist(), 0.0))
         # Beyond the border nothing is known, and beside it as little as edges may wander.
         rim = 2 * int(np.ceil(settings.reach + settings.slack)) + 1
         return laid, cv2.erode(inside, np.ones((rim, rim), np.uint8), borderValue=0) == 255

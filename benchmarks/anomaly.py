@@ -21,18 +21,17 @@ import numpy as np
 from ..core import DataError, ModelCard
 from ..export.anomaly import learn
 from ..export.anomaly.calibrate import auroc
-from ..export.anomaly.parts import Parts, choose_input, placed, read_masks, read_parts
-from ..export.anomaly.settle import checked, settle, try_all
-from ..export.anomaly.trial import (
-    FOLDS,
+from ..export.anomaly.maps import (
     LOW,
-    Workbench,
     bounds,
     spread,
     top_means,
     usual_heat,
     without_usual,
 )
+from ..export.anomaly.parts import Parts, choose_input, placed, read_masks, read_parts
+from ..export.anomaly.settle import checked, settle, try_all
+from ..export.anomaly.trial import FOLDS, Workbench
 from ..runtime.inspect.judging.anomaly import load_anomaly
 from ..runtime.sources.base import load_cv2
 from ..runtime.synth import open_scene

@@ -11,6 +11,7 @@ import numpy as np
 from ...core import DataError, MissingDependency, ModelCard, UsageError, did_you_mean
 from ...runtime.files import write_whole
 from .calibrate import check_false_reject
+from .maps import top_means
 from .parts import (
     LEAST,
     Picture,
@@ -22,7 +23,7 @@ from .parts import (
     read_parts,
 )
 from .settle import card_of, checked, settle, try_all
-from .trial import Workbench, coloured, top_means
+from .trial import Workbench, coloured
 
 CANDIDATES = ("statistics", "discriminator", "network", "ensemble")
 NETWORK_MINUTES = 10.0

@@ -9,10 +9,11 @@ import numpy as np
 from ...core import ModelCard, ModelError
 from .calibrate import threshold
 from .features import STRIDE
+from .maps import LOW, bounds, spread, top_means, windows
 from .methods import Method
 from .parts import Parts
 from .tape import Ref, Tape, session_of
-from .trial import LOW, Held, Outcome, Workbench, bounds, compare, spread, top_means, windows
+from .trial import Held, Outcome, Workbench, compare
 
 BEHIND = 0.08
 """Candidates that are this much worse than the best take no part in the ensemble."""

@@ -367,9 +367,10 @@ def test_layers_of_a_network_are_named_or_refused():
 
 
 def test_the_map_in_the_model_is_the_one_that_is_judged_by():
+    from edgelane.export.anomaly.maps import bounds, spread, top_means, without_usual
     from edgelane.export.anomaly.parts import choose_input, placed, read_parts
     from edgelane.export.anomaly.settle import settle, try_all
-    from edgelane.export.anomaly.trial import Workbench, bounds, spread, top_means, without_usual
+    from edgelane.export.anomaly.trial import Workbench
 
     names, images = read_parts([part(i, (64, 64)) for i in range(10)], "good")
     spec = choose_input(images, (64, 64))
@@ -395,7 +396,7 @@ def test_the_map_in_the_model_is_the_one_that_is_judged_by():
 
 
 def test_what_is_odd_at_the_ends_of_good_parts_is_taken_off():
-    from edgelane.export.anomaly.trial import LOW, usual_heat, without_usual
+    from edgelane.export.anomaly.maps import LOW, usual_heat, without_usual
 
     random = np.random.default_rng(0)
     good = random.normal(0, 1, (200, 24, 24)).astype(np.float32)
@@ -411,7 +412,7 @@ def test_what_is_odd_at_the_ends_of_good_parts_is_taken_off():
 
 
 def test_one_odd_place_does_not_outweigh_a_region():
-    from edgelane.export.anomaly.trial import bounds, spread
+    from edgelane.export.anomaly.maps import bounds, spread
 
     random = np.random.default_rng(0)
     good = random.normal(0, 1, (20, 24, 24)).astype(np.float32)

@@ -12,12 +12,10 @@ from typing import Any, List, Optional, Tuple
 import numpy as np
 
 from ...sources.base import load_cv2
+from .light import as_light, slope
 
 COARSEST = 80  # pixels of the shorter side at which the search begins
 EDGES = 2500  # pixels that take part in a step
-CELLS = 32  # along each side, over which the light is compared
-DARK = 16  # grey levels below which a cell tells nothing of the light's colour
-TINT = 1.25  # times that light may tint a channel
 LIKELY = (0.02, 0.03, 0.004, 0.004)  # scale, turn, stretch and shear that are nothing special
 
 
@@ -85,7 +83,7 @@ class Level:
         self.fine = self.detail(cv2, image)
         self.middle, self.half = ((width - 1) / 2, (height - 1) / 2), max(width, height) / 2
         u, v = (self.x - self.middle[0]) / self.half, (self.y - self.middle[1]) / self.half
-        self.u, self.v = u, v
+        self.places = np.stack((u, v))
         # Shift, scale, turn; then what makes a similarity an affine warp.
         self.steepest = np.stack(
             (gx, gy, gx * u + gy * v, gy * u - gx * v, gx * u - gy * v, gx * v + gy * u), axis=1
@@ -198,7 +196,7 @@ class Registrar:
             )[0].astype(np.float64)
             gain, offset = as_light(seen[inside], level.value[inside])
             rest = gain * seen + offset - level.value
-            rest -= _slope(level, seen, rest, weight)  # none in the first step
+            rest -= slope(level.places, seen, rest, weight)  # none in the first step
             spread = 1.4826 * np.median(np.abs(rest[inside])) + 1.0
             weight = inside / (1 + (rest / (2 * spread)) ** 2)
             weighted = level.steepest * weight[:, None]
@@ -246,15 +244,6 @@ class Registrar:
         return Registration(whole, gain, offset, likeness, covered)
 
 
-def _slope(level: Level, seen: np.ndarray, rest: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """The part of the rest that light explains which falls off across the picture."""
-    columns = np.stack((seen * level.u, seen * level.v))
-    weighted = columns * weight
-    normal = weighted @ columns.T
-    normal[range(2), range(2)] += 1e-2 * float(weight @ (seen * seen)) + 1e-6
-    return np.linalg.solve(normal, weighted @ rest) @ columns
-
-
 def _alike(a: np.ndarray, b: np.ndarray) -> float:
     """Correlation of two rows of values, -1..1."""
     a, b = a - a.mean(), b - b.mean()
@@ -267,15 +256,6 @@ def _level(values: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     few = columns[:, ::7]
     plane = np.linalg.lstsq(few @ few.T, few @ values[::7], rcond=None)[0]
     return values - (plane @ columns).astype(np.float32)
-
-
-def as_light(seen: np.ndarray, wanted: np.ndarray) -> Tuple[float, float]:
-    """Gain and offset that give `seen` the mean and spread of `wanted`.
-
-    Not the least squares, which take every misplaced edge for a loss of contrast.
-    """
-    gain = float(np.clip((wanted.std() + 0.1) / (seen.std() + 0.1), 0.2, 5.0))
-    return gain, float(wanted.mean() - gain * seen.mean())
 
 
 def local_shifts(
@@ -328,69 +308,3 @@ def local_shifts(
         shift[..., 1] -= over * (xx * by - xy * bx)
         np.clip(shift, -reach, reach, out=shift)
     return shift if start is None else start + shift
-
-
-def light_field(
-    golden: np.ndarray, seen: np.ndarray, gain: float, offset: float
-) -> Tuple[np.ndarray, float]:
-    """What makes the tested picture as light as the golden one, place by place.
-
-    A surface of the second order, so that it follows lamps and not defects, fitted to means over
-    cells with Cauchy weights.
-
-    Args:
-        golden: `(h, w)` float32.
-        seen: `(h, w)` float32 that lies upon it.
-        gain: Over the whole picture.
-        offset: To add after that.
-
-    Returns:
-        `(h, w)` float32 to multiply with, between half and twice `gain`, and what to add then.
-    """
-    cv2 = load_cv2()
-    height, width = golden.shape
-    size = (min(width, CELLS), min(height, CELLS))
-    wanted = cv2.resize(golden, size, interpolation=cv2.INTER_AREA).ravel().astype(np.float64)
-    known = cv2.resize(seen, size, interpolation=cv2.INTER_AREA).ravel().astype(np.float64) * gain
-    v, u = np.mgrid[-1 : 1 : size[1] * 1j, -1 : 1 : size[0] * 1j].reshape(2, -1)
-    one = np.ones_like(u)
-    surface = np.stack((one, u, v, u * u, u * v, v * v))
-    columns = np.vstack((surface * known, one * known.mean()))
-    left = wanted - offset - known
-    rest, bend = left, np.zeros(7)
-    for _ in range(4):
-        spread = 1.4826 * np.median(np.abs(rest)) + 1.0
-        weighted = columns / (1 + (rest / (2 * spread)) ** 2)
-        normal = weighted @ columns.T
-        # Where the pictures tell little of it the light is even.
-        normal[range(7), range(7)] += 1e-2 * normal[0, 0] + 1e-6
-        bend = np.linalg.solve(normal, weighted @ left)
-        rest = left - bend @ columns
-    field = np.clip(1 + bend[:6] @ surface, 0.5, 2.0).reshape(size[::-1]).astype(np.float32)
-    field = cv2.resize(field * np.float32(gain), (width, height), interpolation=cv2.INTER_LINEAR)
-    return field, offset + float(bend[6] * known.mean())
-
-
-def cast(golden: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """What each channel is multiplied with where the light has another colour.
-
-    Light tints dark and bright places, part and ground alike. Where the places do not agree it is
-    the part that has another colour, and none of it is taken away.
-
-    Args:
-        golden: `(n, m, 3)` means over cells.
-        seen: The same of a picture that lies upon it and is as light.
-
-    Returns:
-        `(3,)` float64.
-    """
-    wanted, known = golden.reshape(-1, 3).astype(np.float64), seen.reshape(-1, 3).astype(np.float64)
-    told = np.minimum(wanted.min(axis=1), known.min(axis=1)) > DARK
-    if told.sum() < 16:
-        return np.ones(3)
-    ratio = wanted[told] / known[told]
-    usual = np.median(ratio, axis=0)
-    agree = (np.abs(ratio / usual - 1) < 0.06).all(axis=1).mean()
-    # Little by little, so that no verdict hangs on a single place.
-    sure = float(np.clip((agree - 0.6) / 0.3, 0, 1))
-    return 1 + sure * (np.clip(usual, 1 / TINT, TINT) - 1)

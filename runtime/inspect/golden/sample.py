@@ -7,7 +7,8 @@ import numpy as np
 
 from ....core import DataError
 from ...sources.base import load_cv2
-from .register import CELLS, Level, Registrar, Registration, cast, light_field, local_shifts
+from .light import CELLS, cast, light_field
+from .register import Level, Registrar, Registration, local_shifts
 
 # Times the tolerance: how far apart two pictures are in the thick of a defect. A tolerance that was
 # learnt leaves edges out already.

@@ -13,11 +13,13 @@ from typing import Dict, Iterable, Iterator, List, Optional, Set, TextIO, Tuple,
 import numpy as np
 
 from ..core import DataError, Detections, StorageError, Tracks
+from .files import whole_file
 
 PathLike = Union[str, "os.PathLike[str]"]
 
 _FORMAT = "frame,id,x,y,w,h,score and up to three columns more"
 _LAST_FRAME = 100_000_000
+_REMEDY = "free some space or choose another folder with --out"
 _TENTATIVE = "?"  # marks the rows of a tentative track in the unfinished file
 _ROW = re.compile(r"(\d{1,9}),-?\d+(?:,[-+.e\d]+){8}\??\n\Z")
 
@@ -324,11 +326,9 @@ class TracksWriter:
             for row in _lines(self._part)
             if row.split(",", 2)[1] in confirmed
         )
-        temporary = self.path.with_name(self.path.name + ".new")
         try:
-            with open(temporary, "w", encoding="ascii") as file:
-                file.writelines(row + "\n" for row in _bridged(told, self._bridge))
-            os.replace(temporary, self.path)
+            with whole_file(self.path, _REMEDY) as file:
+                file.writelines(row.encode("ascii") + b"\n" for row in _bridged(told, self._bridge))
             self._part.unlink()
         except OSError as error:
             raise _storage(self.path, error) from None
@@ -372,16 +372,15 @@ def _lines(path: Path) -> Iterator[str]:
 def _open(path: Path, resume: Optional[int]) -> TextIO:
     try:
         if resume is not None and path.exists():
-            kept = path.with_name(path.name + ".new")
-            with open(path, encoding="ascii", errors="replace") as old:
-                with open(kept, "w", encoding="ascii") as new:
-                    for line in old:
-                        # A line that a kill cut off, or a power cut filled with nothing, belongs
-                        # to a frame that comes again.
-                        row = _ROW.match(line)
-                        if row is not None and int(row.group(1)) <= resume + 1:
-                            new.write(line)
-            os.replace(kept, path)
+            with open(path, encoding="ascii", errors="replace") as old, whole_file(
+                path, _REMEDY
+            ) as new:
+                for line in old:
+                    # A line that a kill cut off, or a power cut filled with nothing, belongs to a
+                    # frame that comes again.
+                    row = _ROW.match(line)
+                    if row is not None and int(row.group(1)) <= resume + 1:
+                        new.write(line.encode("ascii"))
             return open(path, "a", encoding="ascii")
         return open(path, "w", encoding="ascii")
     except OSError as error:
@@ -402,5 +401,5 @@ def _storage(path: Path, error: OSError) -> StorageError:
     return StorageError(
         f"{path} cannot be written",
         got=error.strerror,
-        remedy="free some space or choose another folder with --out",
+        remedy=_REMEDY,
     )

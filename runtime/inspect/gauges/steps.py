@@ -26,6 +26,7 @@ BLURS = 0.25 * 1.17 ** np.arange(20)  # standard deviations of the blur that are
 CLEAN = 2.5  # times the noise that one step leaves at most where there is but one
 SOFTER = 1.1  # by how much blur differs over a picture
 RIM = 1.3  # a rim's steps lie further off the softer its share is from one half
+LEVELS = 1.3  # times by which a blur is known worse because levels are found with it
 SHARPEST = 0.4  # share of the blur of one step alone that the true blur is at least
 
 
@@ -134,9 +135,12 @@ def edge_doubt(profiles: np.ndarray, noise: np.ndarray, blur: float, lens: float
     """
     profiles = np.asarray(profiles, np.float64)
     high = np.maximum(np.ptp(profiles, axis=1), 1.0)
-    noise = np.hypot(noise, MISFIT * high)
     own, rest = one_step(profiles, blur)
-    hidden = RIM * np.sqrt(np.maximum(own**2 - (SOFTER * lens) ** 2, 0))
+    # Noise alone makes some stretches softer than others: twice the standard deviation of a blur by
+    # the bound of Cramér and Rao, levels found with it, is no sign of a rim.
+    loose = LEVELS * noise / high * np.sqrt(4 * math.sqrt(math.pi) * own)
+    hidden = RIM * np.sqrt(np.maximum(own**2 - (SOFTER * lens + 2 * loose) ** 2, 0))
+    noise = np.hypot(noise, MISFIT * high)
     stepped = rest > CLEAN * noise
     if stepped.any():
         seen = _furthest(profiles[stepped], noise[stepped], high[stepped], blur)

@@ -70,7 +70,8 @@ class Reason:
         wanted = f", expected {self.limits}" if self.limits else ""
         if self.condition and self.text:
             return f"{self.name}: {self.text} ({value}{wanted})"
-        return f"{self.name} {value}{wanted}"
+        doubt = self.uncertainty if self.outcome == UNSURE else 0.0
+        return f"{self.name} {value}{wanted}" + (f", uncertain by {doubt:.2g}" if doubt else "")
 
     def as_dict(self) -> Dict[str, Any]:
         """For JSON."""

@@ -9,9 +9,9 @@ from html import escape
 from pathlib import Path
 from typing import Any, Callable, Deque, Dict, List, Mapping, Optional, Tuple
 
+from ..core.verdict import Reason
 from ..pipelines.inspection import deciding
 from . import markup
-from .plots import figures
 from .png import data_uri
 from .quality import Section, section
 
@@ -78,25 +78,14 @@ def words_of(reason: Mapping[str, Any]) -> str:
     """A reason as it is read: name, value, unit and limits; a sentence where nothing is measured.
 
     >>> words_of({"name": "bore", "value": 12.34567, "limits": [11.9, 12.1], "unit": "mm"})
-    'bore 12.35 mm, limits 11.9 to 12.1'
+    'bore 12.35 mm, expected 11.9 to 12.1'
     """
-    value, (low, high) = reason["value"], reason["limits"]
-    name = str(reason["name"])
-    if value is None:
-        return str(reason.get("text") or name)
-    unit = f" {reason['unit']}" if reason.get("unit") else ""
-    text = f"{name} {figures(value)}{unit}"
-    if low is not None and high is not None:
-        span = f"limits {figures(low)} to {figures(high)}"
-    elif high is not None:
-        span = f"at most {figures(high)}"
-    elif low is not None:
-        span = f"at least {figures(low)}"
-    else:
-        return text
-    if reason.get("outcome") == "unsure" and reason.get("uncertainty"):
-        span += f", uncertain by {figures(reason['uncertainty'], 2)}"
-    return f"{text}, {span}"
+    low, high = reason["limits"]
+    told = Reason(
+        str(reason["name"]), reason["value"], low, high, float(reason.get("uncertainty") or 0.0),
+        str(reason.get("unit") or ""), bool(reason.get("condition")), str(reason.get("text") or ""),
+    )  # fmt: skip
+    return told.sentence
 
 
 def rejects_section(

@@ -89,7 +89,7 @@ def test_the_report_leads_from_serial_to_verdict_reason_and_picture(ran, tmp_pat
     assert page.count('<figure class="reject fail">') == len(kept)
     for k in BAD:
         assert f'<th scope="row">T{k + 1:06d}</th>' in page
-    assert "classifier 0" in page and "at least " in page
+    assert "classifier 0" in page and "expected at least " in page
     with open(tmp_path / "parts.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     bad = [row for row in rows if row["verdict"] == "fail"]

@@ -80,8 +80,10 @@ def test_a_reject_is_told_by_serial_verdict_reason_and_picture(run):
     figures = re.findall(r'<figure class="reject.*?</figure>', page)
     assert len(figures) == 3
     last, dark, first = (ElementTree.fromstring(f) for f in figures)
-    assert "".join(first.itertext()) == "S000041 failbore 12.2 mm, limits 11.9 to 12.1"
-    assert "S000061 unsurelight 12, limits 80 to 120" in "".join(dark.itertext())
+    assert "".join(first.itertext()) == "S000041 failbore 12.2 mm, expected 11.9 to 12.1"
+    assert "S000061 unsurelight: too dark to be judged (12, expected 80 to 120)" in "".join(
+        dark.itertext()
+    )
     assert 'another <b>view</b> & "place"' in "".join(dark.itertext())  # as text, not as markup
     assert last.find("img").get("src").startswith("data:image/jpeg;base64,/9j/2Q")
     assert "Which parts, and why" in page and "plate version 3 (c0ffee00c0ffee00" in page
@@ -156,13 +158,13 @@ def test_challenges_of_shifts_make_a_study(run, tmp_path):
 @pytest.mark.parametrize(
     "reason, said",
     [
-        (Reason("bore", 12.345678, 11.9, 12.1, unit="mm"), "bore 12.35 mm, limits 11.9 to 12.1"),
-        (Reason("colour", 7.0, high=5), "colour 7, at most 5"),
-        (Reason("good", 0.25, low=0.5), "good 0.25, at least 0.5"),
-        (Reason("cut", None, text="the border cuts it"), "the border cuts it"),
+        (Reason("bore", 12.345678, 11.9, 12.1, unit="mm"), "bore 12.35 mm, expected 11.9 to 12.1"),
+        (Reason("colour", 7.0, high=5), "colour 7, expected at most 5"),
+        (Reason("good", 0.25, low=0.5), "good 0.25, expected at least 0.5"),
+        (Reason("cut", None, text="the border cuts it"), "cut: the border cuts it"),
         (
             Reason("bore", 12.11, 11.9, 12.1, 0.0212, "mm"),
-            "bore 12.11 mm, limits 11.9 to 12.1, uncertain by 0.021",
+            "bore 12.11 mm, expected 11.9 to 12.1, uncertain by 0.021",
         ),
     ],
 )

@@ -55,8 +55,8 @@ class Inspected:
 
 
 def score_of(area: float, limit: float) -> float:
-    """0..1 of an area; one half at the limit."""
-    return 1.0 - 0.5 ** (area / limit)
+    """0..1 of an area; one half at the limit. It keeps rising, so that large defects rank too."""
+    return area / (area + limit)
 
 
 def _nothing(name: str, text: str) -> Inspected:
@@ -215,17 +215,13 @@ def overlay(image: np.ndarray, inspected: Inspected) -> np.ndarray:
     """
     cv2 = load_cv2()
     height, width = image.shape[:2]
-    unit = max(min(height, width) / 640, 0.5)
+    # Letters that can be read, where there is room for them.
+    unit = max(min(height, width) / 640, 0.8 if width >= 400 else 0.5)
     font, size, line = cv2.FONT_HERSHEY_SIMPLEX, 0.45 * unit, int(20 * unit)
     verdict = inspected.verdict
     told = [f"{verdict.verdict.upper()}"]
     for reason in verdict.told[:4]:
-        words = reason.name
-        if reason.value is not None:
-            low = "" if reason.low is None else f"{reason.low:g} <= "
-            high = "" if reason.high is None else f" <= {reason.high:g}"
-            words += f": {low}{reason.value:.3g}{high} {reason.unit}"
-        told.append(f"{words}  {reason.text}" if reason.text else words)
+        told.append(reason.sentence)
     picture = np.full((height + line * len(told) + line // 2, width, 3), 30, np.uint8)
     picture[:height] = image
     for box, score in zip(inspected.xyxy, inspected.score):

@@ -59,6 +59,13 @@ def _summary(lesson: Any) -> Section:
         rows = [[name, verdict] for name, verdict in lesson.judged.items()]
         rows.sort(key=lambda row: ("pass", "unsure", "fail").index(row[1]))
         body += markup.block("Bad parts", markup.table(["Part", "Verdict"], rows))
+    if lesson.masters:
+        rows = [
+            [name, f"{told['offset']:+.4g}".replace("-", "−"), f"± {told['doubt']:.2g}"]
+            for name, told in lesson.masters.items()
+        ]
+        head = ["Gauge", "Adds", "Known to (95 %)"]
+        body += markup.block("What masters of known size tell", markup.table(head, rows))
     return _section("What was taught", body)
 
 

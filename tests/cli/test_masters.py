@@ -57,6 +57,8 @@ def test_masters_take_out_what_a_burr_hides(desk, capsys):
     assert run_cli(TEACH.split()) == 0
     out = capsys.readouterr().out
     assert "master   bore: +0." in out and "(95 %)" in out and "long" not in out.split("master")[1]
+    page = (desk / "plate.v1" / "report.html").read_text(encoding="utf-8")
+    assert "What masters of known size tell" in page and '<th scope="row">bore</th>' in page
     assert bore_of(capsys, "plate.v1.yaml")[0] == "pass"
     assert run_cli([*TEACH.split()[:-2], "--json"]) == 0  # the recipe as it was, without masters
     assert "masters" not in json.loads(capsys.readouterr().out)

@@ -15,12 +15,13 @@ from . import state as states
 from .events import EventMaker
 from .events import seconds as rounded
 
-VERSION = 1
+VERSION = 2
 """Of the state; one written by another version is refused."""
 
 STILL = 0.02  # of its size: how far a part that lies still may seem to move between two looks
 GONE_S = 0.4  # a part that was not seen for so long is gone
 BACK = 0.03  # of its size: how far a part must have gone on from its best place
+DRIFTED = 5  # pictures in another light than when taught, or in that one again, before it is told
 KEPT = 5  # looks at a part of which the verdict is made: those nearest to the place
 
 
@@ -32,6 +33,10 @@ class Inspection:
     "recipe", "version", "recipe_hash", "models"}`; a reason is `{"name", "outcome", "value",
     "limits", "margin", "uncertainty", "unit", "text"}`, those that passed as well, boxes are
     `[left, top, right, bottom]` in pixels.
+
+    Light that drifts beyond what good parts were taught in brings an event `condition`: `{"name",
+    "state", "value", "limits", "text"}`, `state` being `drifted` or `as taught`. Parts are judged
+    all the same, until the light is too far off to judge.
 
     By arrival a part is judged when it lies still or is past the place where it is seen best, from
     its nearest looks, each value being their median. What was never whole in view is unsure, and
@@ -61,6 +66,7 @@ class Inspection:
         self._now = -math.inf
         self._identity: Dict[str, Any] = {}
         self._seen: Optional[Tracks] = None
+        self._drift: Dict[str, Any] = {"told": False, "pictures": 0}
         shape = msgspec.json.encode([settings, list(self._size), VERSION])
         self._fingerprint = hashlib.blake2b(shape, digest_size=16).hexdigest()
 
@@ -82,18 +88,19 @@ class Inspection:
         now = self._now = max(float(observation.timestamp), self._now)
         self._events.at(now)
         self._identity = dict(findings.identity)
+        told = self._condition(getattr(findings, "light", None))
         by = self.settings.by
         if by == "arrival":
-            return self._arrivals(findings, now, observation.index)
+            return told + self._arrivals(findings, now, observation.index)
         self._show(findings.detections, np.arange(len(findings.parts)) + 1)
         if by == "timer":
             if self._due is not None and now < self._due:
-                return []
+                return told
             every = self.settings.trigger.every
             # Kept to the beat, also where a picture came late.
             late = 0.0 if self._due is None else (now - self._due) % every
             self._due = now + every - late
-        return [self._picture(findings, now, observation.index)]
+        return [*told, self._picture(findings, now, observation.index)]
 
     def tick(self, timestamp: float) -> List[Event]:
         """The verdicts on parts that are gone, where no picture comes."""
@@ -105,7 +112,7 @@ class Inspection:
         """The end leaves parts in view that had not reached their place: they are unsure."""
         told = []
         for part in self._following:
-            if not part["told"] and part["looks"]:
+            if not part["told"] and (part["looks"] or part.get("away", 0.0) > 0):
                 text = "the pictures ended before the part had reached its place"
                 reason = Reason("end", None, condition=True, text=text)
                 box, index = part["last"]
@@ -124,6 +131,7 @@ class Inspection:
                 "pipeline": "inspection", "fingerprint": self._fingerprint, "now": self._now,
                 "events": self._events.state(), "following": self._following, "told": self._told,
                 "ids": self._ids, "due": self._due, "identity": self._identity,
+                "drift": self._drift,
             }
         )  # fmt: skip
 
@@ -137,6 +145,7 @@ class Inspection:
         self._events.load_state(data["events"])
         self._following, self._told, self._ids = data["following"], data["told"], data["ids"]
         self._due, self._now, self._identity = data["due"], data["now"], data["identity"]
+        self._drift = data["drift"]
 
     def summarise(self, events: Iterable[Event]) -> Dict[str, Any]:
         """`inspected`, `passed`, `failed`, `unsure`, `yield` (passed of all, None of none) and
@@ -161,6 +170,30 @@ class Inspection:
         if any(challenges.values()):
             told["challenges"] = challenges
         return told
+
+    def _condition(self, light: Optional[Tuple[float, float, float]]) -> List[Event]:
+        """Tell when light leaves what was taught, and when it is back."""
+        if light is None:
+            return []
+        value, low, high = light
+        drift = self._drift
+        outside = not low <= value <= high
+        drift["pictures"] = drift["pictures"] + 1 if outside != drift["told"] else 0
+        if drift["pictures"] < DRIFTED:
+            return []
+        drift.update(told=outside, pictures=0)
+        text = "The light is again as it was when good parts were taught."
+        if outside:
+            away = value / max(high if value > high else low, 1.0) - 1
+            text = (
+                f"The light is {abs(away):.0%} {'above' if away > 0 else 'below'} what good parts "
+                "were taught in. Parts are judged as in the taught light; mend it, or teach again."
+            )
+        payload = {
+            "name": "light", "state": "drifted" if outside else "as taught",
+            "value": round(value, 2), "limits": [round(low, 2), round(high, 2)], "text": text,
+        }  # fmt: skip
+        return [self._events.make("condition", payload)]
 
     def _picture(self, findings: Any, now: float, index: int) -> Event:
         """The verdict on a triggered picture."""
@@ -319,6 +352,10 @@ def fuse(looks: Sequence[Mapping[str, Any]]) -> Verdict:
         if len(own) * 2 < len(looks):
             continue  # what only few looks tell, e.g. of one that was spared the finer checks
         value = median(values) if 2 * len(values) > len(own) else None
+        if value is not None:
+            # How sure it is may depend on the value: as of the look that says what is told.
+            said = [r for r in own if r["value"] is not None]
+            first = min(said, key=lambda r: abs(r["value"] - value))
         reasons.append(Reason(**{**first, "value": value}))
     scores = [look["score"] for look in looks if look["score"] is not None]
     verdict = Verdict.of(reasons, median(scores) if scores else None)

@@ -3,27 +3,16 @@
 from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
-import msgspec
 import numpy as np
 
 from ...core import DataError, MissingDependency
-from ...pipelines.quality.threshold import Threshold, upper_threshold
+from ...pipelines.quality.threshold import Threshold, reach_threshold, upper_threshold
 from ...runtime.inspect.gauges.colour import ciede2000
-from ...runtime.inspect.golden.sample import Golden, GoldenSettings
-from ...runtime.inspect.golden.verdicts import LIKENESS
-from ...runtime.inspect.judging.judge import golden_settings
-from ...runtime.inspect.recipe.config import AnomalyCheck, GoldenCheck, LoadedRecipe
+from ...runtime.inspect.recipe.config import AnomalyCheck, LoadedRecipe
 from ...runtime.sources.base import load_cv2
-from .parts import Sample, one_size
+from .parts import Sample
 
-FOLDS = 5
-MOST_GOLDEN = 12  # good pictures of which a golden sample is made
-# Of the smallest difference that rejects: for parts of so many pixels, and it grows slowly.
-LEAST_AREA, AREA_OF, AREA_GROWS, SMALLEST_AREA = 12.0, 640.0 * 640.0, 0.3, 3.0
-SLACKS, SPREADS = (1, 0), (4.0, 2.0, 1.0)
 LEAST_ANOMALY = 8  # good parts that the learnt model needs
-FAINT = 1.0  # area of full contrast from which on a difference is looked at while teaching
-ALIKE = 0.75  # of the golden picture's: how alike parts must be to be compared place by place
 FLAWS = 3  # drawn on each part
 
 Tell = Callable[[float, str], None]
@@ -41,6 +30,8 @@ class Learnt:
         facts: What else is told in the report.
         model: What judges: a `Golden`, or a learnt model.
         skipped: Why it could not learn; the rest is empty then.
+        limits: The thresholds of what it measures by name, where that is more than one thing;
+            scores are then shares of them.
     """
 
     name: str
@@ -51,6 +42,7 @@ class Learnt:
     model: Any = None
     pictures: List[np.ndarray] = field(default_factory=list)
     skipped: str = ""
+    limits: Dict[str, Threshold] = field(default_factory=dict)
 
     @property
     def caught(self) -> float:
@@ -77,7 +69,7 @@ def learn_outline(parts: Sequence[Sample], rate: float) -> Dict[str, Tuple[List[
         middle = float(np.median(values))
         least = max(share * middle, pixels, 4.0 if name == "area" else 0.0)
         # Lens and place make the same part look larger or smaller by a little everywhere.
-        threshold = upper_threshold(np.abs(values - middle), rate / 3, least=2 * least)
+        threshold = reach_threshold(values, middle, rate / 3, least=2 * least)
         reach = threshold.value
         found[name] = ([round(middle - reach, 2), round(middle + reach, 2)], threshold)
     return found
@@ -100,95 +92,6 @@ def reference_of(parts: Sequence[Sample]) -> int:
     flat -= flat.mean(axis=1, keepdims=True)
     flat /= np.linalg.norm(flat, axis=1, keepdims=True) + 1e-6
     return int((flat @ flat.T).mean(axis=1).argmax())
-
-
-def golden_score(golden: Golden, image: np.ndarray) -> float:
-    """Largest difference of a picture, in pixels of full contrast."""
-    return max((blob.area for blob in golden.compare(image).blobs), default=0.0)
-
-
-def learn_golden(
-    parts: Sequence[Sample], reference: int, check: GoldenCheck, rate: float,
-    bad: Sequence[Tuple[np.ndarray, str]], tell: Tell,
-) -> Learnt:  # fmt: skip
-    """A golden sample, its threshold by parts that were left out of it in turn.
-
-    How much edges and grey levels may wander is tried: what stops most of the bad, each at the
-    limit that its good parts set.
-
-    Raises:
-        DataError: Good parts are too unlike each other.
-    """
-    images = [p.look.image for p in parts]
-    if not one_size(parts):
-        raise DataError("good parts of several sizes cannot be compared place by place")
-    first = images[reference]
-    alone = Golden([first], golden_settings(check, FAINT))
-    if alone.blank:
-        raise DataError("good parts show no detail that could be compared", got="an even picture")
-    likeness = [1.0 if k == reference else alone.compare(image).registration.likeness
-                for k, image in enumerate(images)]  # fmt: skip
-    unlike = [k for k, value in enumerate(likeness) if value < max(ALIKE, LIKENESS)]
-    if unlike:
-        named = ", ".join(f"{parts[k].name} ({likeness[k]:.2f})" for k in unlike[:5])
-        raise DataError(
-            f"{len(unlike)} of {len(parts)} good parts do not look like {parts[reference].name}",
-            got=f"likeness of {named}",
-            expected=f"at least {ALIKE}",
-            remedy="leave them out, teach them as another part, or judge them by a learnt model "
-            "(checks: {anomaly: {}})",
-        )
-    others = [k for k in range(len(parts)) if k != reference]
-    area = float(np.median([(p.look.mask > 0).sum() for p in parts]))
-    least = float(np.clip(LEAST_AREA * (area / AREA_OF) ** AREA_GROWS, SMALLEST_AREA, LEAST_AREA))
-    slacks = SLACKS if check.slack is None else (check.slack,)
-    spreads = SPREADS if check.spread is None else (check.spread,)
-    tries = [(slack, spread) for slack in slacks for spread in spreads]
-    # Neither edges nor levels given any room is for drawings, not for parts.
-    tries = [t for t in tries if t != (SLACKS[-1], SPREADS[0])] or tries
-    chosen = [reference, *_spread(others)]
-    best: Optional[Learnt] = None
-    for number, (slack, spread) in enumerate(tries):
-        tried = msgspec.structs.replace(check, slack=slack, spread=spread)
-        held = _held_out(images, reference, others, golden_settings(tried, FAINT))
-        threshold = upper_threshold(held, rate, least=least, logarithmic=True)
-        golden = Golden([images[k] for k in chosen], golden_settings(tried, FAINT))
-        caught = np.array([golden_score(golden, image) for image, _ in bad])
-        facts = {
-            "pictures": len(chosen), "likeness": round(min(likeness), 3), "slack": slack,
-            "spread": spread,
-        }  # fmt: skip
-        found = Learnt("golden", threshold, held, caught, facts, golden,
-                       [images[k] for k in chosen])  # fmt: skip
-        # A narrower setting must stop clearly more, or it is the chance of these few flaws.
-        if best is None or found.caught > best.caught + 0.03:
-            best = found
-        tell((number + 1) / len(tries), f"golden sample, setting {number + 1} of {len(tries)}")
-    assert best is not None
-    return best
-
-
-def _held_out(
-    images: Sequence[np.ndarray], reference: int, others: Sequence[int], settings: GoldenSettings
-) -> np.ndarray:
-    """Scores of all but the reference, which others are laid upon: nothing in it is new."""
-    folds = min(FOLDS, len(others))
-    scores = np.zeros(len(images))
-    for fold in range(folds):
-        left = others[fold::folds]
-        kept = _spread([k for k in others if k not in left])
-        golden = Golden([images[reference], *(images[k] for k in kept)], settings)
-        for k in left:
-            scores[k] = golden_score(golden, images[k])
-    return np.delete(scores, reference)
-
-
-def _spread(indices: Sequence[int]) -> List[int]:
-    """At most so many as a golden sample takes, evenly over all."""
-    if len(indices) <= MOST_GOLDEN - 1:
-        return list(indices)
-    at = np.linspace(0, len(indices) - 1, MOST_GOLDEN - 1).round().astype(int)
-    return [indices[k] for k in at]
 
 
 def learn_anomaly(
@@ -221,7 +124,7 @@ def learn_anomaly(
             good, seed=seed, minutes=check.minutes, false_reject=rate, progress=tell, **given
         )
     scores = np.asarray(found.scores, float)
-    threshold = upper_threshold(scores, rate, logarithmic=bool(scores.min() >= 0))
+    threshold = upper_threshold(scores, rate, largest=True)
     return Learnt(
         "anomaly", threshold, scores, np.zeros(0),
         {k: found.report.get(k) for k in ("chosen", "candidates", "parity", "warnings")},
@@ -244,7 +147,7 @@ def score_anomaly(
     with load_anomaly(path, threads=1) as anomaly:
         found.bad = np.array([float(anomaly(image)[0]) for image, _ in bad])
         own = np.array([float(anomaly(p.look.image)[0]) for p in parts])
-    raised = upper_threshold(own, rate, logarithmic=bool(own.min() >= 0))
+    raised = upper_threshold(own, rate, largest=True)
     if raised.value > found.threshold.value:
         found.threshold, found.scores = raised, own
         found.facts["limit"] = "of the parts it was taught by: they score above those held out"

@@ -5,7 +5,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 import numpy as np
 
 from ...core import DataError
-from ...pipelines.quality.threshold import LEAST, Threshold, upper_threshold
+from ...pipelines.quality.threshold import LEAST, Threshold, reach_threshold, upper_threshold
 from ...runtime.inspect.gauges.teaching import (
     MASTERED,
     master_gauges,
@@ -85,7 +85,7 @@ def learn_gauges(
             gauge["high"] = round(threshold.value + doubt, 5)
         else:
             middle = float(column.mean())
-            threshold = upper_threshold(np.abs(column - middle), rate / max(len(open_gauges), 1))
+            threshold = reach_threshold(column, middle, rate / max(len(open_gauges), 1))
             reach = threshold.value + doubt
             gauge["low"], gauge["high"] = round(middle - reach, 5), round(middle + reach, 5)
         thresholds[name] = threshold

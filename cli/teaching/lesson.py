@@ -9,7 +9,6 @@ import numpy as np
 
 from ...core import DataError, EdgelaneError, UsageError
 from ...pipelines.quality.threshold import Threshold, wanted_parts
-from ...runtime.inspect.judging.judge import DOUBT
 from ...runtime.inspect.recipe.config import AnomalyCheck, GoldenCheck, LoadedRecipe, load_recipe
 from .checks import (
     Learnt,
@@ -17,7 +16,6 @@ from .checks import (
     drawn_flaws,
     learn_anomaly,
     learn_colour,
-    learn_golden,
     learn_outline,
     reference_of,
     score_anomaly,
@@ -30,11 +28,13 @@ from .conditions import (
     refuse_other_sizes,
     refuse_strangers,
 )
+from .golden import learn_golden
 from .masters import Masters, read_masters
 from .parts import Sample, in_one_light, of_size, one_size, samples, turned, upright_size
 from .writing import NewVersion
 
 Tell = Callable[[float, str], None]
+FAINT_MASK = 100
 
 
 @dataclass
@@ -208,8 +208,12 @@ def _learn(
     ]  # fmt: skip
     if asked.outline is not None and not outlined:
         raise UsageError("checks.outline needs part: {find: outline}")
-    # Every check may reject a good part: together no more than is wanted.
-    own = rate / max(len(wanted) + surface, 1)
+    # Every check may reject a good part: together no more than is wanted. Half of it is for the
+    # surface, whose limit is the nearest to good parts; the others keep a least distance anyway.
+    looked = sum(name in ("golden", "anomaly") for name in wanted) or int(surface)
+    others = len([name for name in wanted if name not in ("golden", "anomaly")])
+    own = rate / max(others, 1) * (0.5 if looked else 1)
+    of_surface = rate / max(looked, 1) * (0.5 if others else 1)
     thresholds: Dict[str, Threshold] = {}
     checks: Dict[str, Any] = {}
     if "outline" in wanted:
@@ -238,17 +242,17 @@ def _learn(
         try:
             if name == "golden":
                 check = asked.golden or GoldenCheck()
-                found = learn_golden(parts, reference, check, own, flaws,
+                found = learn_golden(parts, reference, check, of_surface, flaws,
                                      lambda done, text: tell(0.15 + 0.2 * done, text))  # fmt: skip
             else:
                 model = asked.anomaly or AnomalyCheck()
                 if minutes is not None:
                     model = msgspec.structs.replace(model, minutes=minutes)
-                found = learn_anomaly(loaded, parts, model, own, shown, masks, seed,
+                found = learn_anomaly(loaded, parts, model, of_surface, shown, masks, seed,
                                       lambda done, text: tell(0.35 + 0.5 * done, text))  # fmt: skip
                 path = new.folder / "anomaly.onnx"
                 found.model.save(path)
-                score_anomaly(found, str(path), parts, own, flaws)
+                score_anomaly(found, str(path), parts, of_surface, flaws)
         except (EdgelaneError, ImportError) as error:
             if explicit:
                 raise
@@ -267,16 +271,25 @@ def _learn(
         kept = [one for one in tried if not one.skipped]
     for one in kept:
         assert one.threshold is not None
-        thresholds[one.name] = one.threshold
+        thresholds.update(one.limits or {one.name: one.threshold})
         if one.name == "golden":
             names = new.write_pictures("golden", one.pictures)
             base = asked.golden or GoldenCheck()
-            # What good parts rarely reach is doubtful, and only what lies beyond it fails.
             checks["golden"] = {
                 "pictures": names,
-                "high": base.high or round(one.threshold.value / DOUBT, 3),
+                "high": base.high or one.facts["high"],
                 "slack": one.facts["slack"], "spread": one.facts["spread"],
             }  # fmt: skip
+            if "deviation" in one.facts:
+                checks["golden"]["deviation"] = base.deviation or one.facts["deviation"]
+                checks["golden"]["usual"] = one.facts["usual"]
+            if "odd" in one.facts:
+                name, most, next_one = one.facts["odd"]
+                warnings.append(
+                    f"{name} is less like the other good parts than any ({most:g} times what is "
+                    f"usual, the next one {next_one:g}) and alone widens what passes: see that it "
+                    "is good, or leave it out."
+                )
             if base.tolerance != GoldenCheck().tolerance:
                 checks["golden"]["tolerance"] = base.tolerance
         else:
@@ -340,18 +353,24 @@ def _bad(loaded: LoadedRecipe, place: str, tell: Tell) -> List[Sample]:
 
 
 def masks_of(place: str, shown: List[Sample]) -> Optional[List[Optional[np.ndarray]]]:
-    """Masks of the defects, aligned with bad parts, from a folder `masks` beside their pictures.
+    """Masks of the defects, aligned with bad parts, from a folder `masks` beside their pictures, or
+    of the pictures' own names: `X.png` beside `X.jpg`. One that marks nothing is taken as unknown.
 
     Raises:
         DataError: There are masks, and they do not match the pictures.
     """
-    from ...runtime.inspect.pictures import KINDS, read_picture
+    from ...runtime.inspect.pictures import KINDS, masks_beside, read_picture
 
     folder = Path(place) / "masks"
-    if not folder.is_dir():
-        return None
-    files = {p.stem: p for p in sorted(folder.iterdir()) if p.suffix.lower() in KINDS}
+    if folder.is_dir():
+        files = {p.stem: p for p in sorted(folder.iterdir()) if p.suffix.lower() in KINDS}
+    else:
+        folder = Path(place)
+        files = masks_beside(folder) if folder.is_dir() else {}
+        if not files:
+            return None
     masks: List[Optional[np.ndarray]] = []
+    empty: List[str] = []
     for part in shown:
         stem = Path(part.name).stem
         path = files.pop(stem, files.pop(f"{stem}_mask", None))
@@ -365,10 +384,12 @@ def masks_of(place: str, shown: List[Sample]) -> Optional[List[Optional[np.ndarr
                 got=f"{mask.shape[1]} x {mask.shape[0]}",
                 expected=f"{part.size[0]} x {part.size[1]}",
             )
+        # A mask that was saved as JPEG once has faint edges; one may also count classes from 1.
+        mask = (mask > (FAINT_MASK if mask.max() > FAINT_MASK else 0)).astype(np.uint8) * 255
         if not mask.any():
-            raise DataError(
-                f"mask {path.name} marks nothing", remedy="mark the defect, or leave the mask out"
-            )
+            empty.append(path.name)
+            masks.append(None)
+            continue
         warp = part.look.warp
         if not np.allclose(warp, np.eye(2, 3)):
             from ...runtime.sources.base import load_cv2
@@ -382,6 +403,11 @@ def masks_of(place: str, shown: List[Sample]) -> Optional[List[Optional[np.ndarr
             f"{len(files)} masks belong to no picture of a bad part",
             got=", ".join(p.name for p in list(files.values())[:5]),
             expected="the picture's name, or that with _mask",
+        )
+    if empty and all(mask is None for mask in masks):
+        raise DataError(
+            f"mask {empty[0]} marks nothing, and no other mask does",
+            remedy="mark the defects, or leave the masks out",
         )
     if all(mask is None for mask in masks):
         raise DataError(f"no mask in {folder} has the name of a bad part")

@@ -187,3 +187,23 @@ def test_boxes_alone_are_no_inspection():
     pipeline = Inspection("camera", recipe(), SIZE)
     with pytest.raises(DataError, match="needs the findings of an inspector"):
         pipeline.process(Observation("camera", 0.0, Findings(()).detections, SIZE))
+
+
+def test_light_that_leaves_what_was_taught_is_told_once_and_again_when_it_is_back():
+    pipeline = Inspection("camera", recipe(), SIZE)
+    events = []
+    levels = [100.0] * 6 + [131.0] * 12 + [100.0, 131.0] * 3 + [100.0] * 8
+    for number, level in enumerate(levels):
+        findings = Findings((part(100.0),), (), {}, (level, 90.0, 120.0))
+        one = Observation("camera", number / 10, findings.detections, SIZE, None, number,
+                          findings=findings)  # fmt: skip
+        if number == 9:
+            other = Inspection("camera", recipe(), SIZE)
+            other.restore(pipeline.snapshot())
+            pipeline = other
+        events += [e for e in pipeline.process(one) if e.kind == "condition"]
+    assert [(e.payload["state"], e.timestamp) for e in events] == [
+        ("drifted", 1.0), ("as taught", 2.8)
+    ]  # fmt: skip
+    assert "9% above" in events[0].payload["text"]
+    assert events[0].payload["limits"] == [90.0, 120.0]

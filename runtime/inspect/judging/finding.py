@@ -13,6 +13,10 @@ from ..gauges.segment import Blob, find_blobs
 MARGIN = 6  # pixels around an upright part
 DARK = 15.0  # levels of a ground below which its noise is more than its colour
 MOST_LIGHT = 1.6  # times the light may be more or less
+GREY = np.array((0.114, 0.587, 0.299))
+TINT = 0.02  # share by which the colours of light go apart
+CHROMA = 2.5  # levels by which compression shifts the colour of a ground
+LONGER = 1.15  # times the other: from there on a part has a longer side
 TURNS = 72  # directions in which a part without a longer side is tried
 
 
@@ -145,7 +149,12 @@ def in_light(look: Look, ground: Any) -> Look:
     wanted = np.asarray(ground, np.float64)
     if min(wanted.min(), look.ground.min()) < DARK:
         return look
-    gain = np.clip(wanted / look.ground, 1 / MOST_LIGHT, MOST_LIGHT)
+    gain = float(wanted @ GREY) / float(look.ground @ GREY)
+    # The colour of light changes little, and compression gives a dark ground a colour of its own:
+    # it is followed as far as the ground is bright enough to tell it.
+    tint = wanted / look.ground / gain
+    sure = TINT**2 / (TINT**2 + (CHROMA / float(wanted.mean())) ** 2)
+    gain = np.clip(gain * tint**sure, 1 / MOST_LIGHT, MOST_LIGHT)
     levels = np.arange(256)[:, None] * gain
     table = np.clip(np.rint(levels), 0, 255).astype(np.uint8)[None]
     return replace(look, image=cv2.LUT(look.image, table), ground=wanted)
@@ -162,7 +171,7 @@ def turned_like(look: Look, golden: np.ndarray) -> Look:
         golden: `(h, w, 3)` uint8 BGR.
     """
     cv2 = load_cv2()
-    if look.length > 1.15 * look.width:
+    if look.length > LONGER * look.width:
         other = cv2.rotate(look.image, cv2.ROTATE_180)
         if _likeness(other, golden) > _likeness(look.image, golden) + 1e-6:
             return _turn(look, 180.0)

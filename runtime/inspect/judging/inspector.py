@@ -1,7 +1,8 @@
 """The inspector: the first model of an inspection's run, from pictures to judged parts."""
 
+import gc
 from dataclasses import dataclass, field
-from typing import Any, Dict, Mapping, Tuple
+from typing import Any, Dict, Mapping, Optional, Tuple
 
 import numpy as np
 
@@ -10,7 +11,9 @@ from ....core.card import InputSpec, ModelCard
 from ....core.verdict import PASS, Reason
 from ...config import Config
 from ..recipe.config import load_recipe
-from .judge import Judge, Judged
+from .judge import Judge, Judged, picture_light
+
+DRIFT, STEPS = 0.03, 3.0  # share of the light, and grey levels, that are no drift
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,7 @@ class Findings:
         parts: Each judged, from the left.
         problems: What is wrong with the picture itself.
         identity: Recipe, version, hashes.
+        light: Grey level of the ground, and the least and most that is as when taught.
         detections: The parts as boxes; the class tells whether one passes (0), fails (1) or is
             unsure (2).
     """
@@ -28,6 +32,7 @@ class Findings:
     parts: Tuple[Judged, ...]
     problems: Tuple[Reason, ...] = ()
     identity: Mapping[str, Any] = field(default_factory=dict)
+    light: Optional[Tuple[float, float, float]] = None
 
     @property
     def detections(self) -> Detections:
@@ -78,14 +83,28 @@ class Inspector:
     def infer(self, image: np.ndarray) -> Findings:
         """The picture's parts, judged."""
         parts, problems = self._judge.judge(image)
-        return Findings(parts, problems, self._identity)
+        return Findings(parts, problems, self._identity, self._light(image))
+
+    def _light(self, image: np.ndarray) -> Optional[Tuple[float, float, float]]:
+        taught = self.recipe.settings.taught.get("lights")
+        if not taught:
+            return None
+        low, high = (float(v) for v in taught)
+        low, high = min(low * (1 - DRIFT), low - STEPS), max(high * (1 + DRIFT), high + STEPS)
+        return picture_light(image), low, high
 
     def postprocess(self, findings: Findings, transform: None) -> Findings:
         """As they are."""
         return findings
 
     def __enter__(self) -> "Inspector":
+        self._judge.warm()
+        # What is loaded stays: the collector, which looks through all that lives whenever much was
+        # made, would hold up a verdict for as long as all others take together.
+        gc.collect()
+        gc.freeze()
         return self
 
     def __exit__(self, *error: object) -> None:
         self._judge.close()
+        gc.unfreeze()

@@ -10,17 +10,21 @@ from ....core.verdict import FAIL, PASS, Reason, Verdict
 from ...sources.base import load_cv2
 from ..gauges.checks import mark_shifts
 from ..gauges.colour import ciede2000, lab
+from ..golden.places import Places
 from ..golden.sample import Golden, GoldenSettings, sharpness
 from ..golden.verdicts import conditions, score_of
 from ..pictures import read_picture
 from ..recipe.config import GoldenCheck, LoadedRecipe
-from .finding import Look, find_parts, in_light, turned_like
+from .finding import LONGER, Look, find_parts, in_light, turned_like
 
 TWO_PARTS = 1.6  # times the most that one part covers: more than one part, or one upon another
 GATE = 0.04  # share of the picture in which parts are measured, along their way
+WAY = 0.12  # the same where nothing is measured: farther looks at a part that travels are not used
 DOUBT = 0.8  # of the largest difference that may be: from there on a part is unsure
 MOVED = 1.5  # pixels that fixed things may have moved
 CLIPPED = 0.2  # share of a part that may be black or white beyond what good parts show
+MOST_GOLDEN = 12  # good pictures that show what differences there may be
+TOLD = 0.1  # of the largest difference that may be: from there on it is told
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,12 @@ def part_focus(look: Look) -> float:
     return 1e3 * sharpness(load_cv2(), grey) / max(float(high - low), 10.0) ** 2
 
 
+def doubt_of(value: float, limit: float) -> float:
+    """Uncertainty of a score: from `DOUBT` of the limit on a part is unsure, from the limit on it
+    fails."""
+    return (1 - DOUBT) * limit if value < limit else 0.0
+
+
 def whole_look(image: np.ndarray) -> Look:
     """The whole picture as one part."""
     height, width = image.shape[:2]
@@ -80,7 +90,7 @@ def golden_settings(check: GoldenCheck, area: Optional[float] = None) -> GoldenS
     usual = GoldenSettings()
     return GoldenSettings(
         area=area or usual.area,
-        doubt=DOUBT,
+        doubt=TOLD,
         slack=usual.slack if check.slack is None else check.slack,
         spread=usual.spread if check.spread is None else check.spread,
         least_tolerance=check.tolerance,
@@ -114,14 +124,17 @@ class Judge:
         size = settings.part.size
         self.size = (size[0], size[1]) if size else None
         self.golden: Optional[Golden] = None
+        self.places: Optional[Places] = None
         self.reference: Optional[np.ndarray] = None
         if self.checks.golden is not None:
             check = self.checks.golden
             pictures = [read_picture(recipe.path(p)) for p in check.pictures or ()]
             if not pictures:
                 raise ConfigError("checks.golden lacks its pictures", remedy="edgelane teach")
-            self.golden = Golden(pictures, golden_settings(check, check.high))
+            self.golden = Golden(pictures[:MOST_GOLDEN], golden_settings(check, check.high))
             self.reference = pictures[0]
+            if check.deviation is not None:
+                self.places = Places(self.golden, pictures, check.usual)
         elif isinstance(self.taught.get("reference"), str):
             self.reference = read_picture(recipe.path(self.taught["reference"]))
         self.anomaly: Any = None
@@ -143,6 +156,16 @@ class Judge:
             self.classifier = Classifying(self.checks.classifier, recipe, threads)
             self._closing.append(self.classifier)
 
+    def warm(self) -> None:
+        """Judge the part that was taught, so that the first one that comes takes no longer."""
+        if self.reference is not None:
+            look = whole_look(self.reference)
+        else:
+            width, height = self.taught.get("picture") or self.size or (256, 256)
+            look = whole_look(np.full((int(height), int(width), 3), 128, np.uint8))
+        for _ in range(2):
+            self._surface(look)
+
     def close(self) -> None:
         """Let go of the models."""
         while self._closing:
@@ -150,11 +173,14 @@ class Judge:
             if close is not None:
                 close()
 
-    def judge(self, image: np.ndarray) -> Tuple[Tuple[Judged, ...], Tuple[Reason, ...]]:
+    def judge(
+        self, image: np.ndarray, everywhere: bool = False
+    ) -> Tuple[Tuple[Judged, ...], Tuple[Reason, ...]]:
         """The parts of a picture, each judged, and what is wrong with the picture itself.
 
         Args:
             image: `(h, w, 3)` uint8 BGR.
+            everywhere: Also parts that are far from the place where they will be judged.
         """
         problems = self._picture(image)
         if not self.outlined:
@@ -169,7 +195,7 @@ class Judge:
             return (), problems or (trouble,)
         looks = [look for look in looks if not self._fixed(look)]
         problems = problems or self._moved(image, looks)
-        near = [self._near(look, image) for look in looks]
+        near = [everywhere or self._near(look, image) for look in looks]
         close = any(n and not k.cut for n, k in zip(near, looks))
         gauged = self._gauge(image) if close and not problems else None
         found = []
@@ -193,7 +219,7 @@ class Judge:
 
     def single(self, image: np.ndarray) -> Judged:
         """The verdict on a picture that must show the number of parts that the recipe tells."""
-        parts, problems = self.judge(image)
+        parts, problems = self.judge(image, everywhere=True)
         return combine(parts, problems, self.settings.part.count, image.shape)
 
     def _picture(self, image: np.ndarray) -> Tuple[Reason, ...]:
@@ -254,7 +280,7 @@ class Judge:
         trigger = self.settings.trigger
         gate = trigger.gate
         if gate is None:
-            gate = 1.0 if self.gauging is None else GATE
+            gate = GATE if self.gauging is not None else WAY if trigger.travel else 1.0
         if self.settings.by != "arrival" or gate >= 1:
             return True
         size = np.array([image.shape[1], image.shape[0]], float)
@@ -267,7 +293,12 @@ class Judge:
         return None if self.gauging is None else self.gauging.measure(image)
 
     def _unsure(self, look: Look, problems: Tuple[Reason, ...]) -> Judged:
-        verdict = Verdict.of(problems)
+        score = None
+        measured = all(reason.value is not None for reason in problems)
+        if self.anomaly is not None and measured and not self.outlined:
+            # It decides nothing, and still tells which of several unsure parts to look at first.
+            score = self._anomaly(look)[2]
+        verdict = Verdict.of(problems, score)
         return Judged(verdict, look.xyxy, look.middle, look.length, look.cut)
 
     def _part(self, look: Look, image: np.ndarray, gauged: Any) -> Judged:
@@ -292,22 +323,9 @@ class Judge:
         if gauged is not None and not broken:
             reasons += gauged.reasons_at(look)
         if not far and not broken:
-            if self.reference is not None and self.outlined:
-                look = turned_like(look, self.reference)
-            if self.golden is not None:
-                more, places, score = self._golden(look)
-                known = {r.name for r in reasons}
-                reasons += [r for r in more if r.name not in known]
-                boxes += places
-            if self.anomaly is not None:
-                more, places, worst = self._anomaly(look)
-                reasons += more
-                boxes += places
-                score = worst if score is None else max(score, worst)
-            if self.classifier is not None:
-                more, worst = self.classifier.judge(look.image)
-                reasons += more
-                score = worst if score is None else max(score, worst)
+            more, boxes, score = self._surface(look)
+            known = {r.name for r in reasons}
+            reasons += [r for r in more if r.name not in known]
         verdict = Verdict.of(reasons, score)
         if verdict.verdict == FAIL and (score is None or score < 0.5):
             verdict = Verdict(FAIL, verdict.reasons, 1.0)
@@ -317,6 +335,31 @@ class Judge:
             np.array([b for b, _ in order], np.float32).reshape(-1, 4),
             np.array([s for _, s in order], np.float32),
         )  # fmt: skip
+
+    def _surface(
+        self, look: Look
+    ) -> Tuple[List[Reason], List[Tuple[np.ndarray, float]], Optional[float]]:
+        """What golden sample and models say: reasons, places, and the worst score."""
+        reasons: List[Reason] = []
+        boxes: List[Tuple[np.ndarray, float]] = []
+        scores: List[float] = []
+        if self.reference is not None and self.outlined:
+            look = turned_like(look, self.reference)
+        if self.golden is not None:
+            more, places, worst = self._golden(look)
+            reasons += more
+            boxes += places
+            scores.append(worst)
+        if self.anomaly is not None:
+            more, places, worst = self._anomaly(look)
+            reasons += more
+            boxes += places
+            scores.append(worst)
+        if self.classifier is not None:
+            more, worst = self.classifier.judge(look.image)
+            reasons += more
+            scores.append(worst)
+        return reasons, boxes, max(scores) if scores else None
 
     def _outline(self, look: Look) -> List[Reason]:
         check = self.checks.outline
@@ -368,18 +411,36 @@ class Judge:
         found = golden.compare(look.image)
         limit = golden.settings.area
         worst = max((blob.area for blob in found.blobs), default=0.0)
-        doubt = (1 - golden.settings.doubt) * limit if worst < limit else 0.0
         reasons = [
-            Reason("difference", worst, high=limit, uncertainty=doubt, unit="px",
+            Reason("difference", worst, high=limit, uncertainty=doubt_of(worst, limit), unit="px",
                    text="pixels of full difference from good parts, in the worst place"),
-            *conditions(golden, look.image, found),
+            *(r for r in conditions(golden, look.image, found) if not self._free(r, look)),
         ]  # fmt: skip
         places = [
             (to_picture(look, np.array(blob.xyxy)), score_of(blob.area, limit))
             for blob in found.blobs
             if blob.area >= limit
         ]
-        return reasons, places, score_of(worst, limit)
+        score = score_of(worst, limit)
+        check = self.checks.golden
+        if self.places is not None and check is not None and check.deviation is not None:
+            limit = check.deviation
+            away = self.places.compare(found.laid, found.inside, found.registration)
+            reasons.insert(1, Reason(
+                "deviation", away.score, high=limit, uncertainty=doubt_of(away.score, limit),
+                text="times as far from good parts as is usual for them, in the worst place",
+            ))  # fmt: skip
+            score = max(score, score_of(away.score, limit))
+            if not places:
+                places = [
+                    (to_picture(look, np.array(box)), score_of(much, limit))
+                    for box, much in away.boxes(limit, seen)
+                ]
+        return reasons, places, score
+
+    def _free(self, reason: Reason, look: Look) -> bool:
+        """Whether it tells how a part is turned that has no side by which it could lie straight."""
+        return self.outlined and reason.name == "turned" and look.length < LONGER * look.width
 
     def _anomaly(self, look: Look) -> Tuple[List[Reason], List[Tuple[np.ndarray, float]], float]:
         check = self.checks.anomaly

@@ -80,8 +80,8 @@ class TriggerSettings(_Struct, frozen=True):
         every: Seconds, of the timer.
         place: Where parts are seen best, `[x, y]` as shares of the picture.
         gate: Share of the picture, to both sides of that place, in which parts are looked at
-            closely; others are only followed. Everywhere unless given; 0.04 with gauges, which
-            take their time.
+            closely; others are only followed. Unless given, 0.04 with gauges, which take their
+            time, 0.12 where parts travel, else everywhere.
         travel: `x` or `y`: the way parts travel, along which the gate is measured; learnt.
         still: Seconds that a part must lie still to be judged away from that place.
         input: The digital input.

@@ -1,10 +1,11 @@
 """The part of a picture that a classifier is shown."""
 
-from typing import Any, NamedTuple, Tuple
+from typing import NamedTuple, Tuple
 
 import numpy as np
 
 from ...core import DataError, InputSpec
+from ..sources.base import resized
 
 
 class View(NamedTuple):
@@ -79,11 +80,17 @@ def _rounded(box: Tuple[float, float, float, float], size: Tuple[int, int]) -> V
     return View((left, top, right, bottom), size)
 
 
-def cut(cv2: Any, image: np.ndarray, view: View, spec: InputSpec) -> np.ndarray:
-    """A view of a picture, resized to the input: `(h, w, 3)` uint8.
+def cut(image: np.ndarray, view: View, spec: InputSpec) -> np.ndarray:
+    """A view of a picture, resized to the input.
 
-    What lies beyond the picture is `spec.pad`. Pictures that are made smaller are averaged, as
-    the nets are trained with, so that fine patterns do not turn into coarse ones.
+    Args:
+        image: `(h, w, 3)` uint8 BGR.
+        view: Of that picture.
+        spec: The net's input.
+
+    Returns:
+        `(h, w, 3)` uint8 BGR of the input's size; what lies beyond the picture is `spec.pad`.
+        Pictures that are made smaller are averaged, as the nets are trained with.
     """
     left, top, right, bottom = view.box
     height, width = image.shape[:2]
@@ -99,8 +106,5 @@ def cut(cv2: Any, image: np.ndarray, view: View, spec: InputSpec) -> np.ndarray:
         return out
     part = image[inner[1] : inner[3], inner[0] : inner[2]]
     size = (x1 - x0, y1 - y0)
-    shrinks = part.shape[1] >= size[0] and part.shape[0] >= size[1]
-    # The plain bilinear rounds otherwise on ARM; means over areas are alike but for ties.
-    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR_EXACT
-    out[y0:y1, x0:x1] = cv2.resize(part, size, interpolation=how)
+    out[y0:y1, x0:x1] = resized(part, size)
     return out

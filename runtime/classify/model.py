@@ -134,7 +134,7 @@ class Classifier(PictureModel):
         return self.meaning.scores(numbers.reshape(len(numbers), -1))
 
     def _fill(self, image: np.ndarray, view: View, out: np.ndarray) -> None:
-        self._convert(cut(self._cv2, image, view, self.card.input), out=out)
+        self._convert(cut(image, view, self.card.input), out=out)
 
 
 def _placed(cv2: Any, seen: np.ndarray, view: View) -> np.ndarray:

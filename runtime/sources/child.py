@@ -23,7 +23,7 @@ from typing import Any, Dict, Optional, Tuple
 from ...core import EdgelaneError
 from .address import mask
 from .backoff import Backoff
-from .base import load_cv2
+from .base import resized
 from .probe import Away
 from .readers import Ended, Picture, connect
 from .ring import Ring
@@ -63,9 +63,7 @@ class _Outbox:
         if not self._asked.poll(0):
             return  # nobody takes them at the moment, and what nobody was told is not written
         if size != wanted:
-            cv2 = load_cv2()
-            kind = cv2.INTER_AREA if size[0] > wanted[0] else cv2.INTER_LINEAR
-            image = cv2.resize(image, wanted, interpolation=kind)
+            image = resized(image, wanted)
         self._ring.write(number, image)
         self._link.sendall(FRAME.pack(b"F", number, picture.moment))
 

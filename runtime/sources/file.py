@@ -8,7 +8,7 @@ from typing import Any, Iterator, List, Optional, Tuple
 import numpy as np
 
 from ...core import Frame, SourceError
-from .base import Query, Source, load_cv2, positive, take
+from .base import Query, Source, load_cv2, positive, resized, take
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 _DEFAULT_FPS = 10.0
@@ -131,7 +131,7 @@ class VideoFile(Source):
                     )
                 seconds = round(milliseconds * 1000) / 1e6 if timed else round(index * step, 6)
                 if (image.shape[1], image.shape[0]) != self.size:
-                    image = self._cv2.resize(image, self.size)
+                    image = resized(image, self.size)
                 if index >= self._start:
                     yield Frame(image, seconds, self.camera, index)
             index += 1

@@ -89,7 +89,7 @@ def test_cutting_shows_what_torch_resizes_and_crops():
     draws = np.random.default_rng(1)
     image = cv2.GaussianBlur(draws.integers(0, 256, (600, 800, 3), np.uint8), (0, 0), 6)
     spec = InputSpec((224, 224), resize="crop")
-    mine = cut(cv2, image, whole_view((800, 600), spec, 0.875), spec)
+    mine = cut(image, whole_view((800, 600), spec, 0.875), spec)
     resized = cv2.resize(image, (round(800 * 256 / 600), 256), interpolation=cv2.INTER_AREA)
     left, top = (resized.shape[1] - 224) // 2, 16
     theirs = resized[top : top + 224, left : left + 224]
@@ -101,9 +101,9 @@ def test_cuts_are_averaged_where_they_shrink_and_bit_alike_where_they_grow():
     spec = InputSpec((16, 16), resize="stretch")
     stripes = np.zeros((16, 64, 3), np.uint8)
     stripes[:, ::2] = 200
-    assert (cut(cv2, stripes, View((0, 0, 64, 16), (64, 16)), spec) == 100).all()
+    assert (cut(stripes, View((0, 0, 64, 16), (64, 16)), spec) == 100).all()
     small = np.random.default_rng(0).integers(0, 256, (7, 9, 3), np.uint8)
-    grown = cut(cv2, small, View((0, 0, 9, 7), (9, 7)), spec)
+    grown = cut(small, View((0, 0, 9, 7), (9, 7)), spec)
     exact = cv2.resize(small, (16, 16), interpolation=cv2.INTER_LINEAR_EXACT)
     assert np.array_equal(grown, exact)
 
@@ -111,9 +111,9 @@ def test_cuts_are_averaged_where_they_shrink_and_bit_alike_where_they_grow():
 def test_a_box_beyond_the_picture_is_filled_up():
     spec = InputSpec((8, 8), resize="stretch", pad=7)
     image = np.full((10, 10, 3), 200, np.uint8)
-    part = cut(cv2, image, View((-5, 0, 5, 10), (10, 10)), spec)
+    part = cut(image, View((-5, 0, 5, 10), (10, 10)), spec)
     assert (part[:, :4] == 7).all() and (part[:, 4:] == 200).all()
-    assert (cut(cv2, image, View((50, 50, 60, 60), (10, 10)), spec) == 7).all()
+    assert (cut(image, View((50, 50, 60, 60), (10, 10)), spec) == 7).all()
     with pytest.raises(DataError, match="not finite or has no area"):
         box_view(np.array([0, 0, np.nan, 5]), (10, 10), spec, 1.0)
 

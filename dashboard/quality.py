@@ -3,6 +3,7 @@
 import pkgutil
 from dataclasses import dataclass, field
 from html import escape
+from pathlib import PurePosixPath
 from typing import Any, Dict, List, Optional, Sequence
 
 from ..core import StorageError
@@ -212,23 +213,42 @@ def pareto_section(reasons: Sequence[Reason]) -> Section:
     )
 
 
-def challenge_section(result: ChallengeResult) -> Section:
-    """Whether the challenge set came out as known, and which parts did not."""
+def challenge_section(result: ChallengeResult, operator: str = "recipe") -> Section:
+    """Whether the challenge set came out as known, and what was said of each part.
+
+    Args:
+        result: Of the challenge.
+        operator: Who judged, in the table, which a study of agreement can read.
+    """
     right = result.parts - len(result.wrong)
     state, kind = ("passed", "good") if result.passed else ("failed", "bad")
     told = f"{right} of {result.parts} parts came out as known"
-    body = markup.cards([("Challenge set", state, told, f"verdict-{kind}")])
-    rows = [[w.part, w.expected, w.obtained or "–", w.kind] for w in result.wrong]
-    if rows:
-        head = ["Part", "Should be", "Was", "That is"]
-        body += markup.block("Parts that went wrong", markup.table(head, rows))
+    cards = [("Challenge set", state, told, f"verdict-{kind}")]
+    cards += [
+        (name, f"{rate.count} of {rate.total}", _interval(rate) + " (95 %)", "")
+        for name, rate in (("Misses", result.miss), ("False alarms", result.false_alarm))
+        if rate.total
+    ]
+    kinds = {w.part: w.kind for w in result.wrong}
+    rows = [
+        [part, should, had or "–", kinds.get(part, "as known")]
+        for part, should, had in result.verdicts
+    ]
+    rows.sort(key=lambda row: row[3] == "as known")
+    head = ["Part", "Should be", "Was", "That is"]
+    body = markup.cards(cards)
+    body += markup.block("The parts", f'<div class="told">{markup.table(head, rows)}</div>')
     if result.unknown:
         body += markup.fine("Not of the set: " + ", ".join(result.unknown) + ".")
-    return section(
-        "Challenge",
-        body,
-        {"challenge.csv": markup.csv_text(["part", "expected", "obtained", "kind"], rows)},
-    )
+    names = [PurePosixPath(part).stem for part, _, _ in result.verdicts]
+    if len(set(names)) < len(names):
+        names = [part for part, _, _ in result.verdicts]  # pass/01.png and fail/01.png
+    table = [
+        [name, operator, 1, had, should, kinds.get(part, "")]
+        for name, (part, should, had) in zip(names, result.verdicts)
+    ]
+    header = ["part", "operator", "trial", "verdict", "reference", "kind"]
+    return section("Challenge", body, {"challenge.csv": markup.csv_text(header, table)})
 
 
 def quality_page(title: str, sections: Sequence[Section]) -> str:

@@ -4,9 +4,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Union
 
 from ...core import UsageError
-from ...dashboard.markup import csv_text
 from ...pipelines.quality import ChallengeResult, challenge
-from ...runtime.files import write_whole
 from ...runtime.inspect.judging.judge import Judge
 from ...runtime.inspect.pictures import known_pictures, read_picture
 from ...runtime.inspect.recipe.config import LoadedRecipe, load_recipe
@@ -46,26 +44,3 @@ def run_challenge(
     finally:
         judge.close()
     return challenge(expected, obtained, obtained_reasons=reasons)
-
-
-def write_verdicts(
-    recipe: Union[str, Path], result: ChallengeResult, path: Union[str, Path]
-) -> None:
-    """Write the verdicts of a challenge as a table for a study of agreement.
-
-    Args:
-        recipe: As for `run_challenge`; its name and version stand for the operator.
-        result: Of the challenge.
-        path: The CSV.
-
-    Raises:
-        StorageError: It cannot be written.
-    """
-    loaded = load_recipe(recipe)
-    who = f"{loaded.name} v{loaded.settings.version}"
-    names = [Path(part).stem for part, _, _ in result.verdicts]
-    if len(set(names)) < len(names):
-        names = [part for part, _, _ in result.verdicts]  # pass/01.png and fail/01.png
-    rows = [[n, who, 1, had, should] for n, (_, should, had) in zip(names, result.verdicts)]
-    text = csv_text(["part", "operator", "trial", "verdict", "reference"], rows)
-    write_whole(Path(path), text.encode("utf-8"))

@@ -123,3 +123,19 @@ def test_columns_stand_on_zero_and_shares_rise():
 )
 def test_figures_of_a_number(value, text):
     assert figures(value) == text
+
+
+def test_a_challenge_is_told_part_by_part():
+    known = {"pass/1.png": "pass", "pass/2.png": "pass", "fail/3.png": "fail", "fail/4.png": "fail"}
+    had = {**known, "fail/4.png": "pass", "pass/2.png": "unsure"}
+    section = challenge_section(challenge(known, had), "plate v2")
+    root = ElementTree.fromstring(section.html)
+    rows = ["|".join(r.itertext()) for r in root.iter("tr")][1:]
+    assert rows[0] == "pass/2.png|pass|unsure|unsure" and rows[1] == "fail/4.png|fail|pass|miss"
+    assert rows[2].endswith("|as known")
+    told = "".join(root.itertext())
+    assert "Misses1 of 2" in told and "False alarms0 of 2" in told
+    table = list(csv.DictReader(io.StringIO(section.tables["challenge.csv"])))
+    assert [row["part"] for row in table] == ["1", "2", "3", "4"]
+    assert table[3] == {"part": "4", "operator": "plate v2", "trial": "1", "verdict": "pass",
+                        "reference": "fail", "kind": "miss"}  # fmt: skip

@@ -5,14 +5,14 @@ python -m edgelane.benchmarks.nms
 
 import argparse
 import json
-import time
 from functools import partial
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ..runtime.nms import nms
 from ..runtime.sources.base import load_cv2
+from .timing import median_ms
 
 
 def crowd(count: int, objects: int, classes: int, seed: int = 0) -> Tuple[np.ndarray, ...]:
@@ -55,16 +55,6 @@ def _opencv(boxes, scores, class_id, iou: float) -> np.ndarray:
     return np.asarray(dnn.NMSBoxesBatched(wide, scores, class_id, 0.0, iou)).reshape(-1)
 
 
-def _median_ms(call: Callable[[], Any], seconds: float) -> float:
-    times = []
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end or len(times) < 5:
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
-    return float(np.median(times)) * 1e3
-
-
 def measure(
     counts: Sequence[int] = (50, 300, 1000), iou: float = 0.6, seconds: float = 0.5
 ) -> List[Dict[str, Any]]:
@@ -82,7 +72,7 @@ def measure(
             boxes, scores, kinds = crowd(count, max(count // 5, 1), classes)
             row: Dict[str, Any] = {"boxes": count, "classes": classes}
             for name, rival in rivals.items():
-                row[name] = _median_ms(partial(rival, boxes, scores, kinds, iou), seconds)
+                row[name] = median_ms(partial(rival, boxes, scores, kinds, iou), seconds)
             row["kept"] = len(nms(boxes, scores, kinds, iou))
             row["same"] = bool(
                 np.array_equal(nms(boxes, scores, kinds, iou), greedy(boxes, scores, kinds, iou))

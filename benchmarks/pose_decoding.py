@@ -5,14 +5,14 @@ python -m edgelane.benchmarks.pose_decoding
 
 import argparse
 import json
-import time
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ..runtime.pose import OPENPOSE_18, REFINEMENTS, Skeleton, decode_heatmaps
 from ..runtime.pose.families import decode_simcc
 from ..runtime.pose.paf import assemble
+from .timing import median_ms
 
 
 def render(
@@ -91,16 +91,6 @@ def gaussians(places: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
     return np.exp(-((x - a) ** 2 + (y - b) ** 2) / (2 * (size[0] / 24) ** 2)).astype(np.float32)
 
 
-def _median_ms(call: Callable[[], Any], seconds: float) -> float:
-    times = []
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end or len(times) < 5:
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
-    return float(np.median(times)) * 1e3
-
-
 def measure(people: int = 20, noise: float = 0.03, seconds: float = 0.5) -> List[Dict[str, Any]]:
     """Median milliseconds of each decoder for so many people, and how far off it is.
 
@@ -123,7 +113,7 @@ def measure(people: int = 20, noise: float = 0.03, seconds: float = 0.5) -> List
             rows.append(
                 {
                     "decoder": f"heatmap {size[0]}x{size[1]} {refine}",
-                    "ms": _median_ms(lambda m=maps, r=refine: decode_heatmaps(m, r), seconds),
+                    "ms": median_ms(lambda m=maps, r=refine: decode_heatmaps(m, r), seconds),
                     "off": float(np.hypot(*np.moveaxis(found - places, -1, 0)).mean()),
                 }
             )
@@ -136,7 +126,7 @@ def measure(people: int = 20, noise: float = 0.03, seconds: float = 0.5) -> List
     rows.append(
         {
             "decoder": "simcc 384+512",
-            "ms": _median_ms(lambda: decode_simcc(vectors[0], vectors[1], 2.0), seconds),
+            "ms": median_ms(lambda: decode_simcc(vectors[0], vectors[1], 2.0), seconds),
             "off": float(np.hypot(*np.moveaxis(found - places, -1, 0)).mean()),
         }
     )
@@ -149,7 +139,7 @@ def measure(people: int = 20, noise: float = 0.03, seconds: float = 0.5) -> List
     rows.append(
         {
             "decoder": f"paf 128x72, {len(found)} people found",
-            "ms": _median_ms(lambda: assemble(maps, fields, OPENPOSE_18), seconds),
+            "ms": median_ms(lambda: assemble(maps, fields, OPENPOSE_18), seconds),
             "off": float(distance.min(axis=0).mean()),
         }
     )

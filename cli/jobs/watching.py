@@ -61,11 +61,12 @@ def check_kinds(config: Config) -> None:
     """Make sure that webhooks and clips wait for events that can come.
 
     Raises:
-        ConfigError: A kind is none of the pipeline's, as far as that is known.
+        ConfigError: A kind is none of the cameras' pipelines, as far as theirs are known.
     """
-    known = KINDS.get(config.pipeline)
-    if known is None:
+    pipelines = sorted({config.of([name]).pipeline for name in config.cameras})
+    if not all(pipeline in KINDS for pipeline in pipelines):
         return
+    known = [kind for pipeline in pipelines for kind in KINDS[pipeline]]
     service = config.service
     asked = [(f"webhooks[{n}].events", hook.events) for n, hook in enumerate(service.webhooks)]
     if service.clips is not None:
@@ -74,7 +75,7 @@ def check_kinds(config: Config) -> None:
         for kind in kinds:
             if kind not in (*known, *ALWAYS, "*"):
                 raise ConfigError(
-                    f"{where}: the pipeline {config.pipeline} tells no {kind!r}",
+                    f"{where}: the pipeline {' and '.join(pipelines)} tells no {kind!r}",
                     remedy=did_you_mean(kind, [*known, *ALWAYS]),
                 )
 

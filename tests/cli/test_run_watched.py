@@ -16,6 +16,7 @@ import pytest
 import edgelane
 from edgelane.benchmarks.soak.servers import MjpegServer
 from edgelane.cli.app import run_cli
+from edgelane.core import ConfigError
 from edgelane.runtime.clips.library import read_clips
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "runtime"))
@@ -191,3 +192,19 @@ def test_a_port_that_is_taken_is_told(tmp_path, model, capsys):
         assert run_cli([*command, "--quiet", "--health", address]) == 2
     error = capsys.readouterr().err
     assert f"{address} cannot be listened on" in error and "port" in error
+
+
+def test_events_of_a_cameras_own_pipeline_can_be_waited_for():
+    """Whoever counts at one camera and watches poses at another is told of both."""
+    from edgelane.cli.jobs.watching import check_kinds
+    from edgelane.runtime.config import load_config
+
+    cameras = {
+        "door": {"source": "a.mp4", "lines": {"in": {"from": [0, 0], "to": [9, 9]}}},
+        "gym": {"source": "b.mp4", "pipeline": "pose"},
+    }
+    config = {"pipeline": "counting", "cameras": cameras, "clips": {"events": ["fall"]}}
+    check_kinds(load_config(config))
+    del cameras["gym"]
+    with pytest.raises(ConfigError, match="counting tells no 'fall'"):
+        check_kinds(load_config(config))

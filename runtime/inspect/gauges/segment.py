@@ -9,7 +9,9 @@ from .ground import FAR, Ground, see_ground
 from .holes import find_holes
 from .shadow import shadow_of, smooth_contour, without_shadow
 
-GAPS = (3, 9)  # pixels that are closed where something stands out, and where edges alone do
+GAPS = (3, 9, 15)  # pixels that are closed where something stands out, and where edges alone do
+RIMMED = 0.7  # share of the rim of a thing with wide gaps that is seen
+SHOWN = 0.05  # share of it that stands out
 STEEP = 4.0  # times the ground's usual slope from which something is an edge
 SMOOTH = 1.5  # pixels of the small picture along a contour
 ROOM = 10  # pixels of the small picture around a part that are looked at with it
@@ -73,7 +75,8 @@ def _things(ground: Ground, least_area: float) -> List[_Thing]:
     cv2 = load_cv2()
     own = (ground.strength > FAR).astype(np.uint8)
     found: List[_Thing] = []
-    for barrier, gap in zip((own, own | _steep(cv2, ground.away)), GAPS):
+    edged = own | _steep(cv2, ground.away)
+    for barrier, gap in zip((own, edged, edged), GAPS):
         labels, boxes = _enclosed(cv2, barrier, gap)
         for k in range(1, len(boxes)):
             x, y, w, h, area = (int(v) for v in boxes[k])
@@ -84,8 +87,16 @@ def _things(ground: Ground, least_area: float) -> List[_Thing]:
             inside = [t for t in found if labels[t.middle] == k]
             if any(t.area > (0.45 if t.solid else 0.9) * area for t in inside):
                 continue
-            found = [t for t in found if not any(t is other for other in inside)]
+            # Several parts that lie close together are no one part either.
+            if gap == GAPS[2] and sum(t.area for t in inside if t.solid) > 0.45 * area:
+                continue
             mask = (labels[y : y + h, x : x + w] == k).astype(np.uint8)
+            cut = (slice(y, y + h), slice(x, x + w))
+            if gap == GAPS[2] and (
+                float(own[cut][mask > 0].mean()) < SHOWN or _seen(cv2, mask, barrier[cut]) < RIMMED
+            ):
+                continue
+            found = [t for t in found if not any(t is other for other in inside)]
             rows, columns = np.nonzero(mask)
             first = len(rows) // 2
             middle = (int(rows[first]) + y, int(columns[first]) + x)
@@ -117,6 +128,14 @@ def _steep(cv2: Any, away: np.ndarray) -> np.ndarray:
             slope = cv2.Sobel(channel, -1, *order)
             total = cv2.accumulateSquare(slope, total)
     return (total > STEEP**2 * float(np.median(total[::2, ::2]))).astype(np.uint8)
+
+
+def _seen(cv2: Any, mask: np.ndarray, barrier: np.ndarray) -> float:
+    """Share of a thing's rim where there is an edge; the rest are gaps that were closed."""
+    wide = np.ones((5, 5), np.uint8)
+    inner = cv2.erode(mask, wide, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    near = cv2.dilate(barrier, wide[:3, :3])
+    return float(near[(mask > 0) & (inner == 0)].mean())
 
 
 def _solid(cv2: Any, mask: np.ndarray) -> bool:

@@ -233,10 +233,11 @@ def judge(board: Board, settings: Optional[GoldenSettings] = None) -> Judged:
     apart = np.maximum(false[:, None, :2], board.boxes[None, :, :2]) < np.minimum(
         false[:, None, 2:], board.boxes[None, :, 2:]
     )
+    near = int(apart.all(axis=2).max(axis=1, initial=False).sum())
     return Judged(
         board.name, len(pairs), len(matches(found, board.boxes, 0.5)), len(found),
         len(board.boxes), np.bincount(board.types, minlength=7)[1:],
-        np.bincount(paired, minlength=7)[1:], int(apart.all(axis=2).any(axis=1).sum()),
+        np.bincount(paired, minlength=7)[1:], near,
         result.verdict.verdict, seconds,
     )  # fmt: skip
 
@@ -294,6 +295,7 @@ def other_settings(draw: np.random.Generator, side: int = 640) -> GoldenSettings
 def summary(rows: Sequence[Judged]) -> Dict[str, Any]:
     """Figures of one run."""
     hits, found = sum(r.hits for r in rows), sum(r.found for r in rows)
+    of_type = np.array([(r.found_of_type, r.of_type) for r in rows]).sum(axis=0).T
     true = sum(r.true for r in rows)
     times = 1e3 * np.array([r.seconds for r in rows])
     return {
@@ -308,8 +310,7 @@ def summary(rows: Sequence[Judged]) -> Dict[str, Any]:
         "false_near": sum(r.near for r in rows),
         "false_away": found - hits - sum(r.near for r in rows),
         "defective_passed": sum(r.verdict == "pass" and r.true > 0 for r in rows),
-        "types": {name: [int(r) for r in pair] for name, pair in zip(TYPES, zip(
-            sum(r.found_of_type for r in rows), sum(r.of_type for r in rows)))},
+        "types": {name: [int(n) for n in pair] for name, pair in zip(TYPES, of_type)},
         "groups": {name: f_of([r for r in rows if r.name[:5] == name])
                    for name in sorted({r.name[:5] for r in rows})},
         "golden_ms": float(np.median(times[:, 0])),

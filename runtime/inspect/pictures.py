@@ -116,6 +116,7 @@ class Pairing:
 
     Attributes:
         images: The tested pictures.
+        one_kind: Whether all golden pictures serve every tested one.
 
     Raises:
         UsageError: One of them does not exist or holds no pictures.
@@ -126,7 +127,8 @@ class Pairing:
         self.images = pictures_in(images)
         self._all: Optional[List[Path]] = None
         self._named: Dict[str, List[Path]] = {}
-        if golden.is_file() or one_kind:
+        self.one_kind = one_kind or golden.is_file()
+        if self.one_kind:
             self._all = pictures_in(golden)
             return
         if not golden.is_dir():

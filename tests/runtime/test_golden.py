@@ -237,6 +237,37 @@ def test_several_good_pictures_serve_as_one_kind_or_by_folder(tmp_path):
     assert [p.verdict.verdict for p in inspect(parts, by_name)] == ["pass", "unsure"]
 
 
+def test_good_parts_that_cannot_serve_are_refused_by_name(tmp_path, capsys):
+    parts = _write(tmp_path / "parts", a=plate(7), b=plate(8))
+    goods = _write(tmp_path / "goods", a=plate(1), b=BAD_PICTURES["noise"](), c=plate(2))
+    with pytest.raises(DataError, match=r"b\.png does not look like a\.png"):
+        list(inspect(parts, goods, one_kind=True))
+    assert run_cli(["inspect", str(parts), "--golden", str(goods), "--one-kind", "--json"]) == 1
+    told = capsys.readouterr()
+    assert not told.out and "b.png" in told.err
+    # By name each stands for itself: one that cannot be used spoils no other.
+    (goods / "b.png").write_bytes(b"")
+    found = list(inspect(parts, goods))
+    assert [p.verdict.verdict for p in found] == ["pass", "unsure"]
+    assert "b.png" in found[1].verdict.reasons[0].text
+
+
+def test_half_a_part_that_is_darker_is_not_taken_for_the_light_of_a_lamp():
+    golden = Golden([plate(k) for k in range(5)])
+    dark = plate(9)
+    dark[:, 200:] = dark[:, 200:] * 0.7
+    assert inspect_picture(golden, dark).verdict.verdict == "fail"
+
+
+def test_a_larger_defect_scores_higher():
+    golden, scores = Golden([plate(1)]), []
+    for radius in (4, 8, 16, 32):
+        tested = plate(2)
+        cv2.circle(tested, (240, 200), radius, (40, 40, 40), -1)
+        scores.append(float(inspect_picture(golden, tested).score.max()))
+    assert scores == sorted(set(scores)) and scores[0] > 0.5 and scores[-1] < 1
+
+
 @pytest.mark.parametrize(
     "images, golden", [("nowhere", "parts"), ("parts", "nowhere"), ("empty", "parts")]
 )

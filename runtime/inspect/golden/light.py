@@ -7,6 +7,7 @@ import numpy as np
 from ...sources.base import load_cv2
 
 CELLS = 32  # along each side, over which the light is compared
+AGREE = 0.06  # share of the light by which cells that agree differ
 DARK = 16  # grey levels below which a cell tells nothing of the light's colour
 TINT = 1.25  # times that light may tint a channel
 
@@ -45,7 +46,7 @@ def light_field(
     """What makes the tested picture as light as the golden one, place by place.
 
     A surface of the second order, so that it follows lamps and not defects, fitted to means over
-    cells with Cauchy weights.
+    cells with Cauchy weights. It counts as far as most cells agree with it.
 
     Args:
         golden: `(h, w)` float32.
@@ -75,6 +76,9 @@ def light_field(
         normal[range(7), range(7)] += 1e-2 * normal[0, 0] + 1e-6
         bend = np.linalg.solve(normal, weighted @ left)
         rest = left - bend @ columns
+    # A step in the light is none of a lamp's: then places do not agree, and it stays.
+    agree = float(np.mean(np.abs(rest) < AGREE * wanted.max()))
+    bend *= np.clip((agree - 0.6) / 0.3, 0, 1)
     field = np.clip(1 + bend[:6] @ surface, 0.5, 2.0).reshape(size[::-1]).astype(np.float32)
     field = cv2.resize(field * np.float32(gain), (width, height), interpolation=cv2.INTER_LINEAR)
     return field, offset + float(bend[6] * known.mean())
@@ -99,7 +103,7 @@ def cast(golden: np.ndarray, seen: np.ndarray) -> np.ndarray:
         return np.ones(3)
     ratio = wanted[told] / known[told]
     usual = np.median(ratio, axis=0)
-    agree = (np.abs(ratio / usual - 1) < 0.06).all(axis=1).mean()
+    agree = (np.abs(ratio / usual - 1) < AGREE).all(axis=1).mean()
     # Little by little, so that no verdict hangs on a single place.
     sure = float(np.clip((agree - 0.6) / 0.3, 0, 1))
     return 1 + sure * (np.clip(usual, 1 / TINT, TINT) - 1)

@@ -115,14 +115,16 @@ class Golden:
         images: `(h, w, 3)` uint8 BGR or `(h, w)` each, all of one size. The first one is what
             others are laid upon; the rest show how much good parts differ.
         settings: How to compare.
+        names: Of the pictures, for what is said of them.
 
     Raises:
         DataError: Pictures differ in size, or one does not look like the first.
     """
 
     def __init__(
-        self, images: Sequence[np.ndarray], settings: Optional[GoldenSettings] = None
-    ) -> None:
+        self, images: Sequence[np.ndarray], settings: Optional[GoldenSettings] = None,
+        names: Optional[Sequence[str]] = None,
+    ) -> None:  # fmt: skip
         if not images:
             raise DataError("A golden sample needs at least one good picture")
         self.settings = settings or GoldenSettings()
@@ -156,24 +158,24 @@ class Golden:
         self._cells = cells if self.colour else self._cv2.merge((cells,) * 3)
         self.tolerance = np.array(self.settings.tolerance * self.contrast, np.float32)
         if len(images) > 1:
-            self._learn(images)
+            self._learn(images, names or [f"good picture {k + 1}" for k in range(len(images))])
 
-    def _learn(self, images: Sequence[np.ndarray]) -> None:
+    def _learn(self, images: Sequence[np.ndarray], names: Sequence[str]) -> None:
         """Bounds and spread of the good pictures, each laid upon the first."""
         cv2 = self._cv2
         base = self.low
         stack = [base]
-        for number, image in enumerate(images[1:], 2):
+        for name, image in zip(names[1:], images[1:]):
             if (image.shape[1], image.shape[0]) != self.size:
                 raise DataError(
-                    f"good picture {number} has another size than the first",
+                    f"{name} has another size than {names[0]}",
                     got=(image.shape[1], image.shape[0]),
                     expected=self.size,
                 )
             found = self._find(_grey(image))
             if found.likeness < 0.6:
                 raise DataError(
-                    f"good picture {number} does not look like the first",
+                    f"{name} does not look like {names[0]}",
                     got=f"likeness {found.likeness:.2f}",
                     expected="at least 0.6",
                     remedy="leave it out, or teach it as another part",

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -135,6 +135,14 @@ def inspect_picture(golden: Golden, image: np.ndarray) -> Inspected:
     )
 
 
+def _golden(paths: Sequence[Path], settings: Optional[GoldenSettings]) -> Union[Golden, DataError]:
+    """A golden sample, or why there is none."""
+    try:
+        return Golden([read_picture(p) for p in paths], settings, [p.name for p in paths])
+    except DataError as error:
+        return error
+
+
 def inspect(
     images: Union[str, Path],
     golden: Union[str, Path],
@@ -159,7 +167,9 @@ def inspect(
         that no golden one belongs to, is unsure.
 
     Raises:
-        UsageError: A path does not exist, or no golden picture belongs to any tested one.
+        UsageError: A path does not exist.
+        DataError: No golden picture belongs to any tested one, or those that serve them all cannot
+            be used.
         StorageError: `out` cannot be written.
     """
     pairing = Pairing(Path(images), Path(golden), one_kind)
@@ -177,20 +187,22 @@ def inspect(
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StorageError(f"{folder} cannot be made", got=error.strerror) from None
-    kept: Tuple[List[Path], Optional[Golden]] = ([], None)
+    kept: Tuple[List[Path], Union[Golden, DataError, None]] = ([], None)
     for number, path in enumerate(pairing.images, 1):
         names = pairing.of(path)
+        if names and (kept[1] is None or kept[0] != names):
+            kept = (names, _golden(names, settings))
+        good = kept[1] if names else None
+        if isinstance(good, DataError) and pairing.one_kind:
+            raise good  # none can be judged
         image: Optional[np.ndarray] = None
         try:
-            if not names:
-                result = _nothing("golden", f"no golden picture is named like {path.name}")
-                image = read_picture(path) if folder is not None else None
+            image = read_picture(path)
+            if isinstance(good, Golden):
+                result = inspect_picture(good, image)
             else:
-                image = read_picture(path)
-                if kept[1] is None or kept[0] != names:
-                    kept = (names, Golden([read_picture(p) for p in names], settings))
-                assert kept[1] is not None
-                result = inspect_picture(kept[1], image)
+                result = _nothing("golden", f"no golden picture is named like {path.name}"
+                                  if good is None else str(good))  # fmt: skip
         except DataError as error:
             result = _nothing("readable", str(error))
         result = Inspected(str(path), result.verdict, result.xyxy, result.score)

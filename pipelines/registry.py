@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any, Optional
 
 from ..core import ConfigError, did_you_mean
-from ..runtime.config import CAMERA_KEYS, TOP_KEYS, CameraConfig, decode, load_object
+from ..runtime.config import CAMERA_KEYS, TOP_KEYS, CameraConfig, decode
+from ..runtime.named import load_object
 
 PIPELINES = {
     "classification": ".classification:Classification",

@@ -1,15 +1,13 @@
 """The config of a run: YAML 1.2 in, checked values out, errors with the path of the field."""
 
-import importlib
 import os
-import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Type, Union
 
 import msgspec
 
-from ..core import ConfigError, MissingDependency, UsageError, did_you_mean
+from ..core import ConfigError, did_you_mean
 from .service import KEYS as SERVICE_KEYS
 from .service import Service, service_of
 
@@ -378,39 +376,3 @@ def source_uri(camera: CameraConfig, folder: Path) -> str:
     if "://" in uri or (":" in path and not (folder / path).exists()):
         return uri  # a scheme, or a user's own module:Class
     return resolve_path(path, folder) + mark + query
-
-
-def load_object(name: str, what: str, folder: Optional[Path] = None) -> Any:
-    """Import `module:attribute`, where a user extends edgelane by name.
-
-    Modules beside the config (`folder`) and in the working directory are found.
-
-    Raises:
-        UsageError: The name is malformed, or the module or attribute does not exist.
-        MissingDependency: The module needs a library that is not installed.
-    """
-    module_name, _, attribute = name.partition(":")
-    if not module_name or not attribute:
-        raise UsageError(f"{what} {name!r} is malformed", expected="module:name")
-    for place in (folder, Path.cwd()):
-        if place is not None and str(place) not in sys.path:
-            sys.path.insert(0, str(place))
-    try:
-        module = importlib.import_module(module_name)
-    except ImportError as error:
-        missing = getattr(error, "name", None)
-        if missing and missing.split(".")[0] != module_name.split(".")[0]:
-            raise MissingDependency(
-                f"{what} {name!r} needs {missing}", remedy=f"pip install {missing}"
-            ) from error
-        raise UsageError(
-            f"{what} {name!r}: no module {module_name!r}",
-            remedy="put it beside the config or on PYTHONPATH",
-        ) from error
-    try:
-        return getattr(module, attribute)
-    except AttributeError:
-        raise UsageError(
-            f"{what} {name!r}: {module_name} has no {attribute!r}",
-            remedy=did_you_mean(attribute, [n for n in vars(module) if not n.startswith("_")]),
-        ) from None

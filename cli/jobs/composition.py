@@ -10,9 +10,10 @@ import msgspec
 
 from ...core import ConfigError, UsageError
 from ...pipelines.registry import camera_settings, pipeline_class
-from ...runtime.config import Config, load_config, load_object, source_uri
+from ...runtime.config import Config, load_config, source_uri
 from ...runtime.loop import Stream, run_loop
 from ...runtime.mot import read_mot
+from ...runtime.named import load_object
 from ...runtime.opening import open_first, open_second
 from ...runtime.progress import Progress
 from ...runtime.replay import Replay

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from ...core import ConfigError, Detections, Event, Observation, Regions, Tracks
-from ...runtime.config import load_object
+from ...runtime.named import load_object
 from ...runtime.pose.skeleton import read_skeleton
 from .. import state as states
 from ..events import EventMaker, moment_of, seconds

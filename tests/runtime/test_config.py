@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from edgelane.core import ConfigError, MissingDependency, UsageError
-from edgelane.runtime.config import decode, load_config, load_object, resolve_path
+from edgelane.runtime.config import decode, load_config, resolve_path
+from edgelane.runtime.named import load_object
 
 MANY = """
 pipeline: counting
@@ -173,3 +174,9 @@ def test_a_users_own_object_is_imported_from_beside_the_config(tmp_path, monkeyp
         load_object("nothing", "decoder", tmp_path)
     with pytest.raises(MissingDependency, match="a_library_nobody_has"):
         load_object("my_needy_module:x", "decoder", tmp_path)
+    (tmp_path / "my_broken_module.py").write_text("def decode(:\n")
+    with pytest.raises(UsageError, match=r"SyntaxError: .*my_broken_module.py, line 1"):
+        load_object("my_broken_module:decode", "decoder", tmp_path)
+    (tmp_path / "my_failing_module.py").write_text("x = 1\nx / 0\n")
+    with pytest.raises(UsageError, match=r"ZeroDivisionError.*\(my_failing_module.py, line 2\)"):
+        load_object("my_failing_module:decode", "decoder", tmp_path)

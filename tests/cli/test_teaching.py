@@ -133,6 +133,8 @@ def test_pictures_of_several_sizes_are_judged_by_a_learnt_model_alone(desk):
         judged = judge.single(image)
         assert [r.name for r in judged.verdict.reasons if r.condition and r.outcome != "pass"] == []
         assert judged.verdict.score is not None
+    dark = judge.single(cv2.resize(plate(60), (140, 96)) // 12)
+    assert dark.verdict.verdict == "unsure" and dark.verdict.score is not None
     judge.close()
     text = "pipeline: inspection\nchecks: {golden: {}}\n"
     (desk / "plate.yaml").write_text(text)
@@ -159,3 +161,25 @@ def test_good_parts_whose_own_light_differs_much_are_not_taken_for_another_light
     low, high = learn_conditions(parts)["light"]
     assert all(low < p.light < high for p in parts)
     assert low < 0.6 * np.median([p.light for p in parts])
+
+
+def test_a_mask_beside_its_picture_is_no_part_and_marks_its_defect(desk, tmp_path):
+    from edgelane.cli.teaching.lesson import masks_of
+    from edgelane.cli.teaching.parts import samples
+    from edgelane.runtime.inspect.pictures import pictures_in
+
+    place = tmp_path / "mixed"
+    place.mkdir()
+    for k in range(3):
+        cv2.imwrite(str(place / f"{k}.jpg"), plate(k, True))
+        mask = np.zeros((96, 128), np.uint8)
+        if k != 1:
+            mask[60:80, 40:75] = 255
+            mask[58, 40:75] = 40  # a faint edge
+        cv2.imwrite(str(place / f"{k}.png"), mask)
+    cv2.imwrite(str(place / "alone.png"), plate(9, True))
+    assert [p.name for p in pictures_in(place)] == ["0.jpg", "1.jpg", "2.jpg", "alone.png"]
+    shown = samples(load_recipe(desk / "plate.yaml"), str(place), lambda done, text: None)
+    masks = masks_of(str(place), shown)
+    assert [mask is None for mask in masks] == [False, True, False, True]
+    assert int((masks[0] > 0).sum()) == 20 * 35

@@ -13,6 +13,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
+from ..core import DataError
 from ..pipelines.quality import Study, gauge_study
 from ..runtime.inspect.gauges.camera import Camera, calibrate_camera
 from ..runtime.inspect.gauges.gauging import Gauging
@@ -182,18 +183,32 @@ def bench_rows(
             belt = "dark belt" if float(np.median(shots[0][0])) < 85 else "light belt"
             columns = result.setdefault(belt, {"as they come": [], "after masters": []})
             plain = Gauging({"gauges": gauges}, camera)
-            ready: Optional[Gauging] = None
-            try:
-                first = [image for image, _, _ in shots[:masters]]
-                offsets = master_gauges({"gauges": gauges}, first, known[:masters], camera)
-                merged = {name: {**g, **offsets.get(name, {})} for name, g in gauges.items()}
-                ready = Gauging({"gauges": merged}, camera)
-            except ValueError:
-                pass
+            first = [image for image, _, _ in shots[:masters]]
+            ready = _mastered(gauges, first, known[:masters], camera)
             for (image, _, _), true in list(zip(shots, known))[masters:]:
                 for name, gauging in (("as they come", plain), ("after masters", ready)):
                     columns[name] += _bench_rows(gauging, image, true, pixel)
     return result
+
+
+def _mastered(
+    gauges: Dict[str, Any], images: List[np.ndarray], known: List[Dict[str, float]], camera: Camera
+) -> Optional[Gauging]:
+    """The gauges that parts of known size could teach, and no others."""
+    left = dict(gauges)
+    while left:
+        try:
+            true = [{k: v for k, v in values.items() if k in left} for values in known]
+            told = master_gauges({"gauges": left}, images, true, camera)
+        except DataError as error:
+            gone = str(error).split()[0]
+            left = {n: g for n, g in left.items()
+                    if n != gone and gone not in g.get("between", ())}  # fmt: skip
+            if gone not in gauges:
+                return None
+            continue
+        return Gauging({"gauges": {n: {**g, **told.get(n, {})} for n, g in left.items()}}, camera)
+    return None
 
 
 def _true(part: Any) -> Dict[str, float]:

@@ -14,6 +14,7 @@ from .steps import edge_doubt, one_step, samples
 NEIGHBOURS = 1.4  # profiles a pixel apart share pixels: their misses are not independent
 SYSTEMATIC_PX = 0.02  # what one fit cannot see of itself: sampling, the shape of the blur
 NEAR = 3.0  # pixels by which a profile may leave the circle or line that fits roughly
+UNEVEN = 0.15  # share of a hidden rim by which it differs from one side of a circle to the other
 LIKE_TAUGHT = 0.8  # share of what changes across an edge that a taught form must explain
 LEAST_SHARE = 0.35  # of the profiles must show the edge
 
@@ -122,11 +123,15 @@ def rim_doubt(
     """
     if lens is None or not math.isfinite(blur):
         return 0.0
-    profiles, noise = mean_profiles(image, xy, outward, 4 if len(xy) >= 100 else 2)
+    sectors = 4 if len(xy) >= 100 else 2
+    profiles, noise = mean_profiles(image, xy, outward, sectors)
     if not len(profiles):
         return 0.0
     doubts = edge_doubt(profiles, noise, blur, lens)
-    return float(np.sqrt(np.mean(doubts**2)))
+    # A weak step shows in the mean of all before it does in a stretch.
+    pooled = noise.mean(keepdims=True) / math.sqrt(len(noise))
+    whole = edge_doubt(profiles.mean(axis=0, keepdims=True), pooled, blur, lens)
+    return max(float(np.sqrt(np.mean(doubts**2))), float(whole[0]))
 
 
 class Seen(NamedTuple):
@@ -296,7 +301,7 @@ def find_circle(
     doubt = math.hypot(doubt, 2 * rim)
     own = 2 * NEIGHBOURS * math.sqrt(max(fit.covariance[0, 0], fit.covariance[1, 1]))
     own *= float(seen.widened[1:3].max())
-    place = _root(own, fixed, plane.place)
+    place = _root(own, fixed, plane.place, UNEVEN * rim)
     return Circle(middle, value, doubt, place, seen.points[fit.used], blur, hole)
 
 

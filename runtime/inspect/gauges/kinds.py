@@ -9,6 +9,7 @@ import numpy as np
 from ...sources.base import load_cv2
 from .align import Lying, Shape, signed_misses
 from .colour import ciede2000, colour_of
+from .edges import fit_circle
 from .features import Circle, Line, NotFound, ends, find_circle, find_line, polygon_area
 from .forms import Placed, TaughtForm, circle_edge, line_edge, taught_form
 from .plane import Plane
@@ -134,18 +135,31 @@ def _form(gauge: Gauge) -> Optional[TaughtForm]:
 
 
 def true_edge(gauge: Gauge, sight: Sight, size: float) -> Placed:
-    """Where the edges lie of a circle or width that was measured and whose true size is known."""
-    feature, plane = sight.features[gauge.name], sight.plane
-    if isinstance(feature, Circle):
+    """Where the edges lie of a circle or width of known size, roughly where not measured."""
+    feature, plane, lying = sight.features.get(gauge.name), sight.plane, sight.lying
+    if gauge.kind != "width":
         radius = size if gauge.kind == "radius" else 0.5 * size
-        return circle_edge(plane, feature.middle, radius, feature.hole)
-    along = np.array([math.cos(feature.angle), math.sin(feature.angle)]) * feature.half
+        if isinstance(feature, Circle):
+            return circle_edge(plane, feature.middle, radius, feature.hole)
+        if gauge.of == "outline":
+            fit = fit_circle(lying.outline, sight.pixel(lying.pose.middle))
+            middle = lying.pose.middle if fit is None else fit.values[:2]
+            return circle_edge(plane, middle, radius, False)
+        middle = lying.pose.to_plane(gauge.at)[0]
+        return circle_edge(plane, middle, radius, _within(sight, middle, radius))
+    if isinstance(feature, Line):
+        middle, angle, half = feature.middle, feature.angle, feature.half
+    else:
+        middle = lying.pose.to_plane(gauge.at)[0]
+        angle = lying.pose.angle + math.radians(gauge.along) + math.pi / 2
+        half = 0.5 * (gauge.length or 0.5 * size)
+    along = np.array([math.cos(angle), math.sin(angle)])
+    across = np.array([-along[1], along[0]])
     outward = 1.0 if _ends_outward(gauge, sight, size) else -1.0
     both = []
     for side in (-1.0, 1.0):
-        middle = feature.middle + 0.5 * side * size * feature.across
-        both.append(line_edge(plane, middle - along, middle + along,
-                              side * outward * feature.across))  # fmt: skip
+        at = middle + 0.5 * side * size * across
+        both.append(line_edge(plane, at - half * along, at + half * along, side * outward * across))
     return Placed(*(np.concatenate(pair) for pair in zip(*both)))
 
 

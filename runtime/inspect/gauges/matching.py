@@ -177,7 +177,7 @@ def match_form(
         edge = edge._replace(window=near)
         common = _together(edge, middle, weight, form, 0.0, False)
         middle = common.middle
-        weight = _row_weights(edge, common, form)
+        weight = _row_weights(edge, common, form, taught=True)
         if turn > 1 and common.step < STILL:
             break
     return _each(edge, common, weight, form, math.nan)
@@ -201,7 +201,7 @@ def _rest(edge: _Edge, middle: np.ndarray, common: _Common, form: Form) -> np.nd
     return edge.rows - level * (1 + (edge.normal @ common.tilt)[:, None] * away)
 
 
-def _row_weights(edge: _Edge, common: _Common, form: Form) -> np.ndarray:
+def _row_weights(edge: _Edge, common: _Common, form: Form, taught: bool = False) -> np.ndarray:
     """`(n,)` from 1 for a profile like the others down to 0."""
     window = edge.window
     rest = _rest(edge, common.middle, common, form)[:, window]
@@ -219,7 +219,10 @@ def _row_weights(edge: _Edge, common: _Common, form: Form) -> np.ndarray:
     own = (rest * share).sum(axis=1) / np.maximum((share**2).sum(axis=1), 1e-9)
     gain = 1 + own / np.where(np.abs(common.rise) < 1e-6, 1e-6, common.rise)
     alone = np.abs(common.rise * gain)
-    return np.where((gain > 0.3) & (gain < 3) & (alone > 3 * usual + 4), odd, 0.0)
+    # A step is taken for one where it rises out of what it leaves; a taught form is in units of its
+    # own spread, and judged as a whole.
+    least = 0.5 * usual if taught else 3 * usual + 4
+    return np.where((gain > 0.3) & (gain < 3) & (alone > least), odd, 0.0)
 
 
 def _together(

@@ -203,13 +203,23 @@ def master_gauges(
             continue
         if len(sights) == 1 and sights[0].count == 1:
             shown.append((sights[0], _values(plain, sights[0]), values))
-    result = {}
-    for name in dict.fromkeys(name for values in true for name in values):
-        own = [(sight, values[name], float(true_values[name]))
-               for sight, values, true_values in shown
-               if name in values and name in true_values]  # fmt: skip
-        result[name] = _master(known[name], own)
-    return result
+    asked = list(dict.fromkeys(name for values in true for name in values))
+    result: Dict[str, Master] = {}
+    # Distances and angles are between edges, which may have got forms by then.
+    for after in (False, True):
+        if after and any("form" in told for told in result.values()):
+            plain = tuple(replace(g, form=_plain(result.get(g.name, {}))) for g in plain)
+            shown = [(sight, _values(plain, sight), values) for sight, _, values in shown]
+        for name in asked:
+            if (known[name].kind in FORMED) is not after:
+                own = [(sight, seen.get(name, math.nan), float(values[name]))
+                       for sight, seen, values in shown if name in values]  # fmt: skip
+                result[name] = _master(known[name], own)
+    return {name: result[name] for name in asked}
+
+
+def _plain(told: Mapping[str, Any]) -> Tuple[Tuple[float, ...], ...]:
+    return tuple(tuple(row) for row in told.get("form", ()))
 
 
 def _values(gauges: Sequence[Gauge], sight: Sight) -> Dict[str, float]:
@@ -227,23 +237,25 @@ def _master(gauge: Gauge, seen: Sequence[Tuple[Sight, float, float]]) -> Master:
     """What one gauge must add, by parts, what it shows on them and their true sizes."""
     from scipy.special import stdtrit
 
-    count = len(seen)
+    misses = [true - value for _, value, true in seen if math.isfinite(value)]
+    told = Master()
+    told.moved = float(np.mean(misses)) if misses else 0.0
+    form, formed = None, []
+    if gauge.kind in FORMED and gauge.arc is None and len(seen) >= LEAST_PARTS:
+        form, formed = _form_of(gauge, seen)
+    # A form that does not find every part that it was not learnt from knows too few directions.
+    # Nor is it wanted where a step does as well; but a step may find no edge at all.
+    if form is not None and len(formed) == len(seen) and (
+        len(misses) < len(seen) or np.std(formed) < BETTER * np.std(misses)
+    ):  # fmt: skip
+        told["form"] = [list(row) for row in form.plain]
+        misses = formed
+    count = len(misses)
     if count < 3:
         raise DataError(
             f"{gauge.name} was measured on {count} pictures of known parts",
             expected="at least 3, better 10: the same part in other places and turns will do",
         )
-    misses = [true - value for _, value, true in seen]
-    told = Master()
-    told.moved = float(np.mean(misses))
-    form, formed = None, []
-    if gauge.kind in FORMED and gauge.arc is None and count >= LEAST_PARTS:
-        form, formed = _form_of(gauge, seen)
-    # A form that does not find every part that it was not learnt from knows too few directions.
-    if form is not None and len(formed) == count and np.std(formed) < BETTER * np.std(misses):
-        told["form"] = [list(row) for row in form.plain]
-        misses = formed
-    count = len(misses)
     spread = float(np.std(misses, ddof=1)) * math.sqrt(1 + 1 / count)
     doubt = float(stdtrit(count - 1, 0.975)) * spread
     told.update(offset=round(float(np.mean(misses)), 5), doubt=round(doubt, 5))
@@ -258,10 +270,11 @@ def _form_of(
     def place(number: int, form: Optional[TaughtForm]) -> Optional[Tuple[Placed, float]]:
         sight, _, true = seen[number]
         formed = gauge if form is None else replace(gauge, form=form.plain)
+        sight.features.pop(gauge.name, None)
         try:
             ((_, measure, _),) = measure_one(formed, sight)
         except NotFound:
-            return None
+            return None if form is not None else (true_edge(gauge, sight, true), math.nan)
         return true_edge(gauge, sight, true), true - measure.value
 
     return learn_form([sight.grey for sight, _, _ in seen], place)

@@ -88,6 +88,8 @@ def _surface(lesson: Any, parts: Sequence[Sample]) -> Section:
         body += _scores(best)
         body += markup.block("Good parts, upright", _sheet([p.look.image for p in parts]))
     note = "Scores of good parts are of parts that had no part in what judges them. "
+    if best.limits:
+        note += "They are shares of the limits below, of which the nearest counts. "
     note += f"{len(best.bad)} {against}."
     return _section("Surface", body + markup.fine(note))
 
@@ -113,8 +115,11 @@ def _limits(lesson: Any) -> Section:
     body = markup.block("Limits that good parts set", markup.table(head, rows))
     body += markup.fine(
         "Expected: the share of further good parts above the limit if they are spread normally "
-        "(scores that are skew, by their logarithm), and its interval. Limits of length, width "
-        "and area are how far they may lie from the median."
+        "(skew scores by their logarithm, the worst of many places as Gumbel's extremes), and its "
+        "interval. Limits of length, width and area are how far they may lie from the median, in "
+        "pixels; of colour CIEDE2000; of the difference pixels of full contrast; of the deviation "
+        "times what is usual for good parts. Beyond these limits of difference and deviation a "
+        "part is unsure, a quarter beyond them it fails."
     )
     return _section("Limits", body)
 

@@ -38,7 +38,8 @@ class Judged:
         size: Pixels of its longer side.
         cut: Whether the border cuts it.
         defects: `(n, 4)` float32 pixels: places that are not as good parts are.
-        scores: `(n,)` float32 in 0.5..1.
+        scores: `(n,)` float32 in 0..1, from 0.5 on beyond the limit; what makes a part unsure is
+            below.
         far: Whether it is too far from the place to be looked at closely: not judged.
     """
 
@@ -72,6 +73,12 @@ def doubt_of(value: float, limit: float) -> float:
     """Uncertainty of a score: from `DOUBT` of the limit on a part is unsure, from the limit on it
     fails."""
     return (1 - DOUBT) * limit if value < limit else 0.0
+
+
+def shown_from(worst: float, limit: float) -> float:
+    """From where on places are shown: those beyond the limit or, of a part that is unsure, those
+    that make it so."""
+    return limit if worst >= limit else DOUBT * limit
 
 
 def whole_look(image: np.ndarray) -> Look:
@@ -419,7 +426,7 @@ class Judge:
         places = [
             (to_picture(look, np.array(blob.xyxy)), score_of(blob.area, limit))
             for blob in found.blobs
-            if blob.area >= limit
+            if blob.area >= shown_from(worst, limit)
         ]
         score = score_of(worst, limit)
         check = self.checks.golden
@@ -434,7 +441,7 @@ class Judge:
             if not places:
                 places = [
                     (to_picture(look, np.array(box)), score_of(much, limit))
-                    for box, much in away.boxes(limit, seen)
+                    for box, much in away.boxes(shown_from(away.score, limit), seen)
                 ]
         return reasons, places, score
 

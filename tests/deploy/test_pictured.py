@@ -260,3 +260,15 @@ def test_a_recipe_brings_its_camera_and_its_classifier(tmp_path, colours):
     (tmp_path / "colours.onnx").unlink()
     with pytest.raises(DataError, match="colours.onnx, which belongs to it, cannot be read"):
         gather(tmp_path / "tray.v4.yaml", None, [], None, [])
+
+
+@pytest.mark.slow
+def test_a_recipe_is_flashed_as_a_count_is(desk, server, tmp_path, monkeypatch):
+    monkeypatch.setenv("EDGELANE_SSH", " ".join(server.ssh()))
+    monkeypatch.setenv("EDGELANE_REMOTE_PYTHON", sys.executable)
+    monkeypatch.setenv("EDGELANE_REMOTE_ROOT", str(tmp_path / "far"))
+    (tmp_path / "far").mkdir()
+    desk("bundle plate.v1.yaml --out plate-1.edgelane --key works.key")
+    told = desk(f"flash {server.host} plate-1.edgelane --trust works.pub --retries 0")
+    assert "golden   4 verdicts as they must be" in told
+    assert Layout(tmp_path / "far").current().manifest.name == "plate"

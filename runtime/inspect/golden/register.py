@@ -197,7 +197,7 @@ class Registrar:
             gain, offset = as_light(seen[inside], level.value[inside])
             rest = gain * seen + offset - level.value
             rest -= slope(level.places, seen, rest, weight)  # none in the first step
-            spread = 1.4826 * np.median(np.abs(rest[inside])) + 1.0
+            spread = 1.4826 * _median(np.abs(rest[inside])) + 1.0
             weight = inside / (1 + (rest / (2 * spread)) ** 2)
             weighted = level.steepest * weight[:, None]
             normal, right = weighted.T @ level.steepest, weighted.T @ rest
@@ -233,8 +233,10 @@ class Registrar:
         a, b = level.image[inside], seen[inside]
         # Light that falls off across the picture hides what is alike, but for a plane or in detail.
         fine, own = level.fine[inside], level.detail(cv2, seen)[inside]
-        y, x = np.nonzero(inside)
-        likeness = max(_alike(a, b), _alike(_level(a, x, y), _level(b, x, y)), _alike(fine, own))
+        likeness = max(_alike(a, b), _alike(fine, own))
+        if likeness < 0.95:
+            y, x = np.nonzero(inside)
+            likeness = max(likeness, _alike(_level(a, x, y), _level(b, x, y)))
         gain = as_light(own, fine)[0]
         # Once more without what is a defect or lies beside an edge.
         calm = np.abs(gain * own - fine) < 0.15 * (float(a.max()) - float(a.min())) + 2
@@ -242,6 +244,12 @@ class Registrar:
             gain, a, b = as_light(own[calm], fine[calm])[0], a[calm], b[calm]
         offset = float(a.mean() - gain * b.mean())
         return Registration(whole, gain, offset, likeness, covered)
+
+
+def _median(values: np.ndarray) -> float:
+    """The upper one of two in the middle; many times faster than the mean of both."""
+    middle = values.size // 2
+    return float(np.partition(values, middle)[middle])
 
 
 def _alike(a: np.ndarray, b: np.ndarray) -> float:

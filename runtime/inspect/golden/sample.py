@@ -323,7 +323,7 @@ class Golden:
             return []
         join = settings.join
         wide = cv2.dilate(mask, np.ones((join + 1, join + 1), np.uint8))
-        count, labels, stats, _ = cv2.connectedComponentsWithStats(wide, connectivity=8)
+        count, labels = cv2.connectedComponents(wide, connectivity=8)
         rows, columns = np.nonzero(mask)
         label = labels[rows, columns]
         area = np.bincount(label, weights=excess[rows, columns], minlength=count)

@@ -23,6 +23,7 @@ from .segment import Blob
 
 ROUND = 0.025  # share of the radius by which the outline of a round part may miss a circle
 TURNS = 72  # turns that a taught outline is tried in
+FEW = 3  # steps of a fit that do for where a part lies
 CORNERS = 240  # points of a taught outline
 
 
@@ -188,7 +189,7 @@ def _as_circle(
     if float(np.percentile(away, 90)) - 1.5 * pixel > ROUND * fit.values[2]:
         return None
     try:
-        circle = find_circle(image, plane, fit.values[:2], 2 * fit.values[2], False)
+        circle = find_circle(image, plane, fit.values[:2], 2 * fit.values[2], False, turns=FEW)
     except NotFound:
         return fit.values[:2], 0.3 * pixel
     return circle.middle, circle.place_doubt
@@ -222,7 +223,7 @@ def find_sides(image: np.ndarray, plane: Plane, rough: np.ndarray) -> Tuple[Line
         at = middle + half * across * pixel
         end = 0.38 * extent * along * pixel
         try:
-            sides.append(find_line(image, plane, at - end, at + end, across))
+            sides.append(find_line(image, plane, at - end, at + end, across, turns=FEW))
         except NotFound:
             return ()
     return tuple(sides)

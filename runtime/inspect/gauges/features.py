@@ -7,7 +7,7 @@ import numpy as np
 
 from .edges import Fit, curvature_shift, find_edges, fit_circle, fit_line, sample_rows, steepest
 from .forms import LOOKED, TaughtForm
-from .matching import Matched, match_form, match_step, smooth_basis
+from .matching import TURNS, Matched, match_form, match_step, smooth_basis
 from .plane import Plane
 from .steps import edge_doubt, one_step, samples
 
@@ -191,6 +191,7 @@ def look(
     closed: bool,
     form: Optional[TaughtForm] = None,
     half: float = LOOKED,
+    turns: int = TURNS,
 ) -> Seen:
     """The edge across a shape on the plane that is known to a pixel or two.
 
@@ -204,6 +205,7 @@ def look(
         closed: Whether the shape comes back to where it began.
         form: What its edge looks like across; one blurred step unless given.
         half: Pixels to both sides that the form is compared on.
+        turns: Steps of the fit at most.
 
     Raises:
         NotFound: It leaves the picture, or is no such edge as was taught.
@@ -220,7 +222,7 @@ def look(
     order = 2 if len(at) >= 24 else 1
     levels = smooth_basis(along, closed, order)
     shape = smooth_basis(along, closed, 2 if closed else 1)
-    found = match_step(image, here, outward, start, levels, shape)
+    found = match_step(image, here, outward, start, levels, shape, turns=turns)
     return _as_seen(image, plane, here, outward, found, sign)
 
 
@@ -249,6 +251,7 @@ def find_circle(
     arc: Optional[Tuple[float, float]] = None,
     lens: Optional[float] = None,
     form: Optional[TaughtForm] = None,
+    turns: int = TURNS,
 ) -> Circle:
     """The circle near a rough one.
 
@@ -263,6 +266,7 @@ def find_circle(
         lens: Pixels of blur of the sharpest edge in view: what is softer hides a rim. Without it
             nothing is said of rims.
         form: What its edge looks like across, about the true edge; a blurred step unless given.
+        turns: Steps of the fit at most; few do for where a part lies.
 
     Raises:
         NotFound: There is none.
@@ -283,7 +287,7 @@ def find_circle(
     along = turn if arc is None else np.linspace(-1, 1, count)
     half = min(LOOKED, 0.8 * radius / pixel)
     ring = middle + radius * ray
-    seen = look(image, plane, ring, out, sign, along, arc is None, form, half)
+    seen = look(image, plane, ring, out, sign, along, arc is None, form, half, turns)
     fit = fit_circle(seen.points, 0.02 * pixel, seen.noise)
     if fit is None or fit.used.sum() < LEAST_SHARE * count or not fit.values[2] > 0:
         good = 0 if fit is None else int(fit.used.sum())
@@ -314,6 +318,7 @@ def find_line(
     reach: Optional[float] = None,
     lens: Optional[float] = None,
     form: Optional[TaughtForm] = None,
+    turns: int = TURNS,
 ) -> Line:
     """The straight edge near a rough one.
 
@@ -326,6 +331,7 @@ def find_line(
         reach: How far off it may lie; a few pixels unless given.
         lens: As for `find_circle`.
         form: The same.
+        turns: The same.
 
     Raises:
         NotFound: There is none.
@@ -344,7 +350,7 @@ def find_line(
     if rough is None:
         raise NotFound(f"0 of {count} profiles show the edge")
     at, out = _onto(rough, at, out)
-    seen = look(image, plane, at, out, sign, 2 * t - 1, False, form)
+    seen = look(image, plane, at, out, sign, 2 * t - 1, False, form, turns=turns)
     fit = fit_line(seen.points, 0.02 * pixel, seen.noise)
     if fit is None or fit.used.sum() < 0.5 * count:
         good = 0 if fit is None else int(fit.used.sum())

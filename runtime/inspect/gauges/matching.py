@@ -16,8 +16,9 @@ STEP = 0.5  # pixels from sample to sample
 WIDEST = 6.0  # pixels to both sides of the edge that are looked at anyway
 FURTHEST = 12.0  # and where nothing else comes: the levels there tell the edge's place better
 SHARPEST, SOFTEST = 0.35, 4.0  # standard deviations of blur, pixels
-TURNS = 10  # Gauss-Newton steps at most
-STILL = 1e-3  # pixels of change that end them
+TURNS = 6  # Gauss-Newton steps at most
+STILL = 3e-3  # pixels of change that end them: the next one is far smaller
+EXTEND = 2  # the step after which it is known how far profiles may be looked at
 TILT = 0.003  # share a pixel by which light may change over a picture
 TRIED = 0.25  # pixels between places that a taught form is tried in
 LEAP = 0.7  # pixels that one step moves at most
@@ -106,6 +107,7 @@ def match_step(
     levels: np.ndarray,
     shape: np.ndarray,
     blur: Optional[float] = None,
+    turns: int = TURNS,
 ) -> Matched:
     """One blurred step on all profiles across an edge.
 
@@ -117,6 +119,7 @@ def match_step(
         levels: `(n, m)` functions by which levels may change along the edge.
         shape: `(n, p)` functions by which the edge may leave `at`.
         blur: Pixels where it is known already.
+        turns: Steps of Gauss and Newton at most.
     """
     places = np.arange(-FURTHEST, FURTHEST + 0.01, STEP)
     rows = sample_rows(image, at, normal, places)
@@ -129,7 +132,7 @@ def match_step(
     half = WIDEST
     edge = _Edge(rows, places, np.abs(places) <= half, normal, levels, shape)
     wider = False
-    for turn in range(TURNS):
+    for turn in range(turns):
         common = _together(
             edge, middle, weight, step_form(width), width if own_blur else 0.0, wider
         )
@@ -139,10 +142,10 @@ def match_step(
         if not wider:
             half = float(np.clip(2.5 * width + 1.5, 3.5, WIDEST))
             edge = edge._replace(window=np.abs(places) <= half + 0.01)
-        if turn == 3:
+        if turn == EXTEND:
             edge = edge._replace(window=_extended(edge, common, weight, form, half))
             wider = bool(edge.window.sum() * STEP > 2 * half + 4)
-        elif turn > 3 and common.step < STILL:
+        elif turn > EXTEND and common.step < STILL:
             break
     return _each(edge, common, weight, step_form(width), width)
 
@@ -280,15 +283,15 @@ def _normal(
     forms: List[np.ndarray], along: List[np.ndarray], rest: np.ndarray
 ) -> Tuple[np.ndarray, np.ndarray]:
     """Normal equations of columns `along[i][:, a] * forms[i]`."""
-    blocks: List[List[np.ndarray]] = [[np.zeros(0)] * len(forms) for _ in forms]
-    for i, (f, a) in enumerate(zip(forms, along)):
-        for j in range(i, len(forms)):
-            block = a.T @ (np.einsum("nk,nk->n", f, forms[j])[:, None] * along[j])
-            blocks[i][j], blocks[j][i] = block, block.T
-    right = [a.T @ np.einsum("nk,nk->n", f, rest) for f, a in zip(forms, along)]
-    normal = np.block(blocks)
+    stack = np.stack(forms, axis=1)
+    products = stack @ stack.transpose(0, 2, 1)
+    of = np.repeat(np.arange(len(forms)), [a.shape[1] for a in along])
+    column = np.concatenate(along, axis=1)
+    spread = products[:, of[:, None], of] * column[:, :, None]
+    normal = np.einsum("ncd,nd->cd", spread, column)
+    right = ((stack @ rest[:, :, None])[:, of, 0] * column).sum(axis=0)
     normal += np.diag(1e-9 * np.diag(normal) + 1e-9)
-    return normal, np.concatenate(right)
+    return normal, right
 
 
 def _levels(

@@ -17,6 +17,12 @@ UNEVEN = 0.05  # by which one side of a part is darker than the other where ther
 LONGEST = 7.0  # pixels of the small picture
 SOFT = 0.8  # pixels by which a soft shadow's lowest place lies outside the part
 PLACES = 160  # around a part
+SHORTEST = 1.2  # pixels
+ALIKE = 0.85  # share of the darkness of one side that the other has of a dark part
+REVERSED = 1.0  # pixels by which the side that is lighter is the shadow's
+FURTHER = 0.3  # pixels by which a shadow's edge lies further out than others
+_DEPTHS = np.arange(-2, REACH + 0.1, 0.5)  # pixels inside the contour
+_TWO = int(np.searchsorted(_DEPTHS, 2.0))
 
 
 def smooth_contour(contour: np.ndarray, sigma: float) -> np.ndarray:
@@ -37,22 +43,56 @@ def shadow_of(contour: np.ndarray, level: np.ndarray) -> np.ndarray:
         level: `(h, w)` float32, logarithm of the lightest channel over the ground's: a shadow is
             dark in it, and a part of any bright colour is not.
     """
-    normal, depth, at = _valleys(contour, level)
+    normal, depth, rows = _valleys(contour, level)
     if len(normal) < PLACES // 4:
         return np.zeros(2)
-    terms = np.concatenate((np.ones((len(normal), 1)), normal), axis=1)
-    slope = np.linalg.lstsq(terms, at, rcond=None)[0][1:]
-    size = float(np.hypot(*slope))
-    if size < UNEVEN:
-        return np.zeros(2)
-    way = -slope / size
+    bottom = rows[:, : _TWO + 9].min(axis=1)
+    slope = -_slope(normal, rows[:, _TWO])
+    if float(np.hypot(*slope)) < UNEVEN:
+        # As dark all around, by a rim: the edge of a shadow lies further out.
+        fallen = _DEPTHS[(rows <= 0.6 * bottom[:, None]).argmax(axis=1)]
+        slope = _slope(normal, np.where(bottom < -DARK, fallen, 0.0))
+        if float(np.hypot(*slope)) < FURTHER:
+            return np.zeros(2)
+    way = slope / np.hypot(*slope)
     along = normal @ way
-    shaded = along > 0.8
+    if not (along > 0.8).any() or not (along < -0.8).any():
+        return np.zeros(2)
+    dark, other = rows[along > 0.8].mean(axis=0), rows[along < -0.8].mean(axis=0)
+    deepest = float(other.min())
+    alike = deepest < min(-DARK, ALIKE * float(dark[: _TWO + 9].min()))
+    if alike and _fallen(other) > _fallen(dark) + REVERSED:
+        # A part darker than its own shadow is as dark on both sides, and on that of its shadow
+        # only further in.
+        way, along = -way, -along
+    shaded, lit = along > 0.8, along < -0.8
     seen = shaded & np.isfinite(depth)
     if seen.sum() < max(0.6 * shaded.sum(), 3):
         return np.zeros(2)
+    here, there = rows[shaded].mean(axis=0), rows[lit].mean(axis=0)
     length = SOFT + float(np.median((depth * along)[seen]))
-    return way * length if 1.2 < length < LONGEST else np.zeros(2)
+    at = int(np.searchsorted(_DEPTHS, length - SOFT))
+    if here[: at + 1].min() > 1.05 * there.min() and there[_TWO:].min() < -DARK:
+        # A part that is darker than its own shadow begins where it is as dark as on the lit side.
+        length = _reach(here, there) - _reach(there, there)
+    return way * length if SHORTEST < length < LONGEST else np.zeros(2)
+
+
+def _slope(normal: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """`(2,)` by how much values around a part grow along normals."""
+    terms = np.concatenate((np.ones((len(normal), 1)), normal), axis=1)
+    return np.linalg.lstsq(terms, values, rcond=None)[0][1:]
+
+
+def _fallen(profile: np.ndarray) -> float:
+    """Pixels inside the contour at which a profile has most of its depth."""
+    return float(_DEPTHS[int((profile <= 0.6 * profile.min()).argmax())])
+
+
+def _reach(profile: np.ndarray, face: np.ndarray) -> float:
+    """Pixels inside the contour at which a profile is nearly as dark as the face."""
+    deep = profile <= 0.9 * float(face[: _TWO + 9].min())
+    return float(_DEPTHS[int(deep.argmax())]) if deep.any() else np.inf
 
 
 def without_shadow(mask: np.ndarray, shadow: np.ndarray) -> np.ndarray:
@@ -66,7 +106,7 @@ def without_shadow(mask: np.ndarray, shadow: np.ndarray) -> np.ndarray:
 
 def _valleys(contour: np.ndarray, level: np.ndarray) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Outward normals `(n, 2)`, how far inside the contour the first dark valley lies `(n,)`, NaN
-    where there is none, and the level two pixels inside `(n,)`."""
+    where there is none, and levels `(n, k)` across the edge at `_DEPTHS`."""
     cv2 = load_cv2()
     closed = np.concatenate((contour, contour[:1])).astype(np.float64)
     steps = np.hypot(*np.diff(closed, axis=0).T)
@@ -81,18 +121,16 @@ def _valleys(contour: np.ndarray, level: np.ndarray) -> Tuple[np.ndarray, np.nda
     way = np.sign(np.dot(x, np.roll(y, -1)) - np.dot(np.roll(x, -1), y))
     normal = np.stack((tangent[:, 1], -tangent[:, 0]), axis=1) * way
     normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
-    depths = np.arange(-2, REACH + 0.1, 0.5)
-    x = (points[:, :1] - normal[:, :1] * depths).astype(np.float32)
-    y = (points[:, 1:] - normal[:, 1:] * depths).astype(np.float32)
+    x = (points[:, :1] - normal[:, :1] * _DEPTHS).astype(np.float32)
+    y = (points[:, 1:] - normal[:, 1:] * _DEPTHS).astype(np.float32)
     rows = cv2.remap(level, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     # The mean of neighbours along the edge, and of two samples across it.
     rows = cv2.blur(np.concatenate((rows[-3:], rows, rows[:3])), (2, 7))[3:-3]
     falling = rows[:, 2:] < rows[:, :-2] - FALL
     bottom = (rows[:, 2:-2] < -DARK) & ~falling[:, 2:]
     first = bottom.argmax(axis=1)
-    depth = np.where(bottom.any(axis=1), depths[2:-2][first], np.nan)
+    depth = np.where(bottom.any(axis=1), _DEPTHS[2:-2][first], np.nan)
     # The border of the picture is no edge of the part.
     size = np.array([level.shape[1], level.shape[0]])
     edge = ((points > 1.5) & (points < size - 2.5)).all(axis=1)
-    near = rows[:, int(np.searchsorted(depths, 2.0))].astype(np.float64)
-    return normal[edge], depth[edge], near[edge]
+    return normal[edge], depth[edge], rows[edge].astype(np.float64)

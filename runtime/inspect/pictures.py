@@ -1,11 +1,12 @@
 """Pictures of parts: read from files, and paired with golden ones by name."""
 
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
-from ...core import DataError, UsageError
+from ...core import DataError, StorageError, UsageError
+from ..files import write_whole
 from ..sources.base import load_cv2
 
 KINDS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
@@ -93,6 +94,49 @@ def masks_beside(folder: Path) -> Dict[str, Path]:
     files = [p for p in folder.iterdir() if p.suffix.lower() in KINDS]
     photos = {p.stem for p in files if p.suffix.lower() in (".jpg", ".jpeg")}
     return {p.stem: p for p in sorted(files) if p.suffix.lower() == ".png" and p.stem in photos}
+
+
+class DrawnFolder:
+    """Where pictures with verdicts drawn in are written, one PNG each.
+
+    Args:
+        folder: Made where it does not exist.
+        images: The pictures that are judged.
+        golden: The golden picture or folder, where there is one.
+
+    Raises:
+        UsageError: It is the folder of the judged or the golden pictures, which would be lost.
+        StorageError: It cannot be made.
+    """
+
+    def __init__(
+        self, folder: Union[str, Path], images: Sequence[Path], golden: Optional[Path] = None
+    ) -> None:
+        self.folder = Path(folder)
+        taken = {path.parent.resolve() for path in images}
+        if golden is not None:
+            taken.add((golden if golden.is_dir() else golden.parent).resolve())
+        if self.folder.resolve() in taken:
+            raise UsageError(
+                f"{folder} holds pictures that the drawn ones would overwrite",
+                remedy="give --out a folder of its own",
+            )
+        stems = [path.stem for path in images]
+        self._twice = {stem for stem in stems if stems.count(stem) > 1}
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(f"{folder} cannot be made", got=error.strerror) from None
+
+    def write(self, path: Path, picture: np.ndarray) -> None:
+        """Write what was drawn of a picture.
+
+        Raises:
+            StorageError: It cannot be written.
+        """
+        name = path.name if path.stem in self._twice else path.stem
+        png = load_cv2().imencode(".png", picture)[1].tobytes()
+        write_whole(self.folder / f"{name}.png", png)
 
 
 def _without(stem: str, endings: Sequence[str]) -> str:

@@ -160,6 +160,9 @@ def _dark(image):
 
 BAD_PICTURES = {
     "no part": lambda: np.full((320, 400, 3), 40, np.uint8),
+    "no part, light from the left": lambda: (
+        np.full((320, 400, 3), 90) * np.linspace(0.7, 1.3, 400)[None, :, None]
+    ).astype(np.uint8),
     "noise": lambda: np.random.RandomState(1).randint(0, 255, (320, 400, 3)).astype(np.uint8),
     "overexposed": lambda: np.clip(plate(2).astype(int) * 2 + 120, 0, 255).astype(np.uint8),
     "underexposed": lambda: _dark(plate(2)),
@@ -223,6 +226,20 @@ def test_the_command_prints_a_line_a_part_and_draws_it(tmp_path, capsys):
     assert "no picture that can be read" in rows[3]["reasons"][0]["text"]
     drawn = cv2.imread(str(out / "b_test.png"))
     assert drawn.shape[1] == 400 and drawn.shape[0] > 320
+
+
+def test_pictures_are_never_overwritten_by_what_is_drawn_of_them(tmp_path, capsys):
+    parts = _write(tmp_path / "parts", a=plate(7))
+    cv2.imwrite(str(parts / "a.bmp"), plate(8))
+    goods = _write(tmp_path / "goods", a=plate(1))
+    before = (parts / "a.png").read_bytes(), (goods / "a.png").read_bytes()
+    for out in (parts, goods):
+        asked = ["inspect", str(parts), "--golden", str(goods), "--out", str(out)]
+        assert run_cli(asked) == 2 and "overwrite" in capsys.readouterr().err
+    assert ((parts / "a.png").read_bytes(), (goods / "a.png").read_bytes()) == before
+    out = tmp_path / "drawn"
+    assert len(list(inspect(parts, goods, out=out))) == 2
+    assert sorted(p.name for p in out.iterdir()) == ["a.bmp.png", "a.png.png"]
 
 
 def test_several_good_pictures_serve_as_one_kind_or_by_folder(tmp_path):

@@ -6,11 +6,10 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tupl
 
 import numpy as np
 
-from ....core import DataError, StorageError
+from ....core import DataError
 from ....core.verdict import Reason, Verdict
-from ...files import write_whole
 from ...sources.base import load_cv2
-from ..pictures import Pairing, read_picture
+from ..pictures import DrawnFolder, Pairing, read_picture
 from .sample import Difference, Golden, GoldenSettings
 
 LIKENESS = 0.6  # correlation with the golden picture below which it is not the same view
@@ -167,7 +166,7 @@ def inspect(
         that no golden one belongs to, is unsure.
 
     Raises:
-        UsageError: A path does not exist.
+        UsageError: A path does not exist, or `out` is where the pictures lie.
         DataError: No golden picture belongs to any tested one, or those that serve them all cannot
             be used.
         StorageError: `out` cannot be written.
@@ -181,12 +180,7 @@ def inspect(
             remedy="name them alike (board7_test.jpg and board7_temp.jpg), or say --one-kind "
             "where all golden pictures show good parts of one kind",
         )
-    folder = None if out is None else Path(out)
-    if folder is not None:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StorageError(f"{folder} cannot be made", got=error.strerror) from None
+    drawn = None if out is None else DrawnFolder(out, pairing.images, Path(golden))
     kept: Tuple[List[Path], Union[Golden, DataError, None]] = ([], None)
     for number, path in enumerate(pairing.images, 1):
         names = pairing.of(path)
@@ -206,10 +200,8 @@ def inspect(
         except DataError as error:
             result = _nothing("readable", str(error))
         result = Inspected(str(path), result.verdict, result.xyxy, result.score)
-        if folder is not None and image is not None:
-            picture = overlay(image, result)
-            png = load_cv2().imencode(".png", picture)[1].tobytes()
-            write_whole(folder / f"{path.stem}.png", png)
+        if drawn is not None and image is not None:
+            drawn.write(path, overlay(image, result))
         if progress is not None:
             progress(number, len(pairing.images))
         yield result

@@ -5,12 +5,10 @@ from typing import Callable, Iterator, Optional, Union
 
 import numpy as np
 
-from ....core import DataError, StorageError
+from ....core import DataError
 from ....core.verdict import Reason, Verdict
-from ...files import write_whole
-from ...sources.base import load_cv2
 from ..golden.verdicts import Inspected, overlay
-from ..pictures import pictures_in, read_picture
+from ..pictures import DrawnFolder, pictures_in, read_picture
 from ..recipe.config import load_recipe
 from .judge import Judge
 
@@ -33,19 +31,15 @@ def inspect_by_recipe(
         One for each picture, in the order of their names. A picture that cannot be read is unsure.
 
     Raises:
-        UsageError: A path does not exist, or the recipe is none or not taught.
+        UsageError: A path does not exist, `out` is where the pictures lie, or the recipe is
+            none or not taught.
         DataError: A file of the recipe is gone or another one.
         StorageError: `out` cannot be written.
     """
     paths = pictures_in(Path(images))
-    folder = None if out is None else Path(out)
+    drawn = None if out is None else DrawnFolder(out, paths)
     judge = Judge(load_recipe(recipe))
     try:
-        if folder is not None:
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise StorageError(f"{folder} cannot be made", got=error.strerror) from None
         for number, path in enumerate(paths, 1):
             image: Optional[np.ndarray] = None
             try:
@@ -56,9 +50,8 @@ def inspect_by_recipe(
                 reason = Reason("readable", None, condition=True, text=str(error))
                 none = np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
                 result = Inspected(str(path), Verdict.of([reason]), *none)
-            if folder is not None and image is not None:
-                png = load_cv2().imencode(".png", overlay(image, result))[1].tobytes()
-                write_whole(folder / f"{path.stem}.png", png)
+            if drawn is not None and image is not None:
+                drawn.write(path, overlay(image, result))
             if progress is not None:
                 progress(number, len(paths))
             yield result

@@ -446,8 +446,10 @@ class Judge:
         return reasons, places, score
 
     def _free(self, reason: Reason, look: Look) -> bool:
-        """Whether it tells how a part is turned that has no side by which it could lie straight."""
-        return self.outlined and reason.name == "turned" and look.length < LONGER * look.width
+        """Whether it tells how a part is turned that has no side by which it could lie straight:
+        a ring fits as well turned, the corners around it out of view."""
+        turns = reason.name in ("turned", "covered")
+        return self.outlined and turns and look.length < LONGER * look.width
 
     def _anomaly(self, look: Look) -> Tuple[List[Reason], List[Tuple[np.ndarray, float]], float]:
         check = self.checks.anomaly

@@ -223,6 +223,12 @@ def look(
     levels = smooth_basis(along, closed, order)
     shape = smooth_basis(along, closed, 2 if closed else 1)
     found = match_step(image, here, outward, start, levels, shape, turns=turns)
+    if not found.clean and turns >= TURNS:
+        # Several steps beside each other: their mean repeats best where each profile has its own.
+        alone = find_edges(image, here, outward, NEAR + 1, sign)
+        shift = ((alone.xy - here) * outward).sum(axis=1)
+        blur = float(np.nanmedian(alone.blur)) if np.isfinite(shift).any() else found.blur
+        found = found._replace(shift=shift, noise=np.ones(len(at)), blur=blur, sense=sign)
     return _as_seen(image, plane, here, outward, found, sign)
 
 

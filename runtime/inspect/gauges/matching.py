@@ -21,6 +21,7 @@ STILL = 3e-3  # pixels of change that end them: the next one is far smaller
 EXTEND = 2  # the step after which it is known how far profiles may be looked at
 TILT = 0.003  # share a pixel by which light may change over a picture
 TRIED = 0.25  # pixels between places that a taught form is tried in
+MISFIT = 0.012  # share of the rise by which a blurred step fits no real lens
 LEAP = 0.7  # pixels that one step moves at most
 
 # Values `(n, k)` of the form, 0 on the ground's far side to 1, and its slope, at places `(n, k)`.
@@ -38,6 +39,7 @@ class Matched(NamedTuple):
         widened: `(p,)` by how much more the smooth functions of the shift may be off because levels
             and blur had to be found too.
         fits: Share of what changes across the edge that the form explains.
+        clean: Whether it leaves no more than noise on any stretch of the edge.
     """
 
     shift: np.ndarray
@@ -46,6 +48,7 @@ class Matched(NamedTuple):
     blur: float
     widened: np.ndarray
     fits: float
+    clean: bool
 
 
 def step_form(blur: float) -> Form:
@@ -326,7 +329,19 @@ def _each(edge: _Edge, common: _Common, weight: np.ndarray, form: Form, blur: fl
     rest = _rest(edge, shift, common, form)[:, edge.window][~gone]
     whole = float(((rows - rows.mean(axis=1, keepdims=True)) ** 2).sum()) if len(rows) else 0.0
     fits = 1 - float((rest**2).sum()) / max(whole, 1e-9)
-    return Matched(np.where(gone, np.nan, shift), noise, sense, blur, common.widened, fits)
+    clean = _clean(rest, float(np.median(np.abs(common.rise))))
+    return Matched(np.where(gone, np.nan, shift), noise, sense, blur, common.widened, fits, clean)
+
+
+def _clean(rest: np.ndarray, high: float) -> bool:
+    """Whether what is left `(n, k)` of profiles in order is noise alone: no rim beside a step."""
+    for stretch in np.array_split(rest, max(min(len(rest) // 12, 8), 1)):
+        if len(stretch) < 2:
+            continue
+        noise = float(np.median(stretch.std(axis=0, ddof=1))) / math.sqrt(0.5 * len(stretch))
+        if float(np.sqrt((stretch.mean(axis=0) ** 2).mean())) > 1.7 * noise + MISFIT * high:
+            return False
+    return True
 
 
 def _own(

@@ -26,8 +26,6 @@ from ..export.anomaly.maps import (
     bounds,
     spread,
     top_means,
-    usual_heat,
-    without_usual,
 )
 from ..export.anomaly.parts import Parts, choose_input, placed, read_masks, read_parts
 from ..export.anomaly.settle import checked, settle, try_all
@@ -81,16 +79,6 @@ def fold_of(bench: Workbench, method: Any, folds: Sequence[int], tested: Sequenc
 
 
 Row = Tuple[np.ndarray, np.ndarray]
-
-
-def evened(folds: Sequence[Fold]) -> List[Fold]:
-    """The same with what is usual in a place taken off, as the free tiles of other folds show."""
-    found = []
-    for number, fold in enumerate(folds):
-        others = np.concatenate([f.good for k, f in enumerate(folds) if k != number])
-        usual = usual_heat(others)
-        found.append(Fold(*(without_usual(maps, usual) for maps in fold)))
-    return found
 
 
 def scores_of(folds: Sequence[Fold], top: int) -> List[Row]:
@@ -171,7 +159,7 @@ def tiles(
     card = ModelCard("anomaly", "anomaly", spec, extra={"anomaly": {}})
     model, parity = checked(made.tape, made.score, made.heat, card, good, others)
     name, top = made.best.name, made.best.top
-    judged = evened(found[name])
+    judged = found[name]
     rows, kinds = scores_of(judged, top), np.array(types)
     everything = np.arange(len(bad))
     result: Dict[str, Any] = {
@@ -236,7 +224,6 @@ def with_labels(
         folds.append(fold_of(bench, method, without, tested))
 
     bench.judge(name, seen=seen)
-    folds = evened(folds)
     rest = np.setdiff1d(np.arange(len(tested)), taught)
     return {
         "taught": labelled,

@@ -12,42 +12,8 @@ SPREAD = (0.05, 0.23, 0.65)
 BOUNDS = (0.75, 0.999)
 """Shares of the places of good parts between which a place's raw value counts in the map."""
 
-EVEN = 0.0625
-"""Share of the shorter side over which what is usual in a place is averaged."""
-
-FEW = 20.0
-"""Good parts that tell half of what is usual in a place."""
-
 LOW = -1e3
 """Raw value of places that are none of the part's."""
-
-
-def usual_heat(good: np.ndarray) -> np.ndarray:
-    """By how much good parts are odder in a place than in others, `(gh, gw)`, 0 on average.
-
-    False alarms gather at the ends of parts, where light, edges and handling vary most. Few parts
-    tell little of it, and are believed as little.
-
-    Args:
-        good: `(n, gh, gw)` raw maps of good parts by methods that had not seen them.
-    """
-    valid = (good > LOW).astype(np.float32)
-    total = np.where(good > LOW, good, 0).sum(axis=0, dtype=np.float64).astype(np.float32)
-    cv2 = load_cv2()
-    sigma = EVEN * min(good.shape[1:])
-
-    def soft(values: np.ndarray) -> np.ndarray:
-        return cv2.GaussianBlur(values, (0, 0), sigma, borderType=cv2.BORDER_REFLECT)
-
-    mean = soft(total) / np.maximum(soft(valid.sum(axis=0)), 1e-3)
-    known = valid.any(axis=0)
-    share = len(good) / (len(good) + FEW)
-    return np.where(known, share * (mean - mean[known].mean()), 0).astype(np.float32)
-
-
-def without_usual(maps: np.ndarray, usual: np.ndarray) -> np.ndarray:
-    """Raw maps with what is usual taken off; LOW stays LOW."""
-    return np.where(maps > LOW, maps - usual, LOW).astype(np.float32)
 
 
 def top_means(maps: np.ndarray, k: int) -> np.ndarray:

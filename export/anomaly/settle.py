@@ -98,9 +98,8 @@ def settle(
     map_low, map_cut = apart(worst, threshold(worst, false_reject)[0])
     tape, features = bench.tape, bench.features
     total = None
-    for method, outcome, (gain, bias) in zip(methods, used, gains):
-        one = tape.affine(method.add(tape, features), 1.0, -outcome.held.usual[None])
-        one = tape.affine(one, gain / len(gains), bias / len(gains))
+    for method, (gain, bias) in zip(methods, gains):
+        one = tape.affine(method.add(tape, features), gain / len(gains), bias / len(gains))
         total = one if total is None else tape.add(total, one)
     assert total is not None
     inside = tape.mul(total, features.valid)
@@ -144,12 +143,11 @@ def together(helds: Sequence[Held], tops: Sequence[int]) -> Held:
     """The mean of several candidates, each by its own scale."""
     scales = [scale_of(h, t) for h, t in zip(helds, tops)]
     parts = []
-    for maps in zip(*(held[:3] for held in helds)):
+    for maps in zip(*helds):
         parts.append(
             np.mean([np.where(m > LOW, m * g + b, LOW) for m, (g, b) in zip(maps, scales)], axis=0)
         )
-    good, fake, bad = parts
-    return Held(good, fake, bad, np.zeros_like(helds[0].usual))
+    return Held(*parts)
 
 
 def checked(

@@ -9,7 +9,7 @@ from ...runtime.sources.base import load_cv2
 from .calibrate import auroc, auroc_interval
 from .defects import KINDS, MADE, make_defect, move_defect, relight
 from .features import STRIDE, build_features
-from .maps import LOW, top_means, usual_heat, without_usual
+from .maps import LOW, top_means
 from .methods import STEPS, Discriminator, Looked, Method, Statistics, lie_still
 from .parts import Parts
 from .tape import Tape, session_of
@@ -31,14 +31,11 @@ class Held(NamedTuple):
         good: `(n, gh, gw)` raw values of the good parts.
         fake: `(m, gh, gw)` of made-up defects on good parts.
         bad: `(b, gh, gw)` of the known defective parts.
-        usual: `(gh, gw)` what was taken off all of them: by how much good parts are odder in some
-            places than in others.
     """
 
     good: np.ndarray
     fake: np.ndarray
     bad: np.ndarray
-    usual: np.ndarray
 
 
 class Workbench:
@@ -204,7 +201,6 @@ class Workbench:
             np.zeros((len(self.looked), *shape), np.float32),
             np.zeros((len(self.trials), *shape), np.float32),
             np.zeros((len(self.looked_bad), *shape), np.float32),
-            np.zeros(shape, np.float32),
         )
         single = [(fold,) for fold in range(FOLDS)]
         # A network takes minutes: two halves instead of four quarters.
@@ -225,9 +221,7 @@ class Workbench:
                 for number in np.flatnonzero(np.isin(fold, folds)):
                     look = looked[number]
                     out[number] = np.where(look.valid, method.heat(look), LOW)
-        usual = usual_heat(held.good)
-        good, fake, bad = (without_usual(maps, usual) for maps in held[:3])
-        return Held(good, fake, bad, usual)
+        return held
 
 
 def _folds(count: int, random: np.random.Generator) -> np.ndarray:

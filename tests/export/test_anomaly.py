@@ -367,7 +367,7 @@ def test_layers_of_a_network_are_named_or_refused():
 
 
 def test_the_map_in_the_model_is_the_one_that_is_judged_by():
-    from edgelane.export.anomaly.maps import bounds, spread, top_means, without_usual
+    from edgelane.export.anomaly.maps import bounds, spread, top_means
     from edgelane.export.anomaly.parts import choose_input, placed, read_parts
     from edgelane.export.anomaly.settle import settle, try_all
     from edgelane.export.anomaly.trial import Workbench
@@ -379,10 +379,9 @@ def test_the_map_in_the_model_is_the_one_that_is_judged_by():
     outcomes = try_all(bench, ["discriminator"], False, lambda *_: None)
     made = settle(bench, outcomes, 0.05, lambda *_: None)
     held = outcomes[0].held
-    assert abs(float(held.usual.mean())) < 1e-4
     image = spoiled(5)[0][:64, :64]
     look = bench.look(image)
-    raw = without_usual(bench.learn("discriminator").heat(look)[None], held.usual)
+    raw = bench.learn("discriminator").heat(look)[None]
     wanted = spread(raw, bounds(held.good))[0]
     score, heat = (v[0] for v in made.tape.run(image, [made.score, made.heat]))
     small = cv2.resize(heat, wanted.shape[::-1], interpolation=cv2.INTER_AREA)
@@ -393,22 +392,6 @@ def test_the_map_in_the_model_is_the_one_that_is_judged_by():
     assert score.item() == pytest.approx(
         (top_means(raw, outcomes[0].top)[0] - low) / (made.cut - low), abs=0.02
     )
-
-
-def test_what_is_odd_at_the_ends_of_good_parts_is_taken_off():
-    from edgelane.export.anomaly.maps import LOW, usual_heat, without_usual
-
-    random = np.random.default_rng(0)
-    good = random.normal(0, 1, (200, 24, 24)).astype(np.float32)
-    good[:, :3] += 4.0
-    evened = without_usual(good, usual_heat(good))
-    assert abs(evened[:, 0].mean() - evened[:, 12].mean()) < 1.2
-    few = without_usual(good[:4], usual_heat(good[:4]))
-    assert few[:, 0].mean() - few[:, 12].mean() > 2.5  # few parts are not believed that much
-    padded = good.copy()
-    padded[:, :, 20:] = LOW
-    assert (without_usual(padded, usual_heat(padded))[:, :, 20:] == LOW).all()
-    assert np.isfinite(usual_heat(padded)).all()
 
 
 def test_one_odd_place_does_not_outweigh_a_region():

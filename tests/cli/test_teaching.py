@@ -183,3 +183,36 @@ def test_a_mask_beside_its_picture_is_no_part_and_marks_its_defect(desk, tmp_pat
     masks = masks_of(str(place), shown)
     assert [mask is None for mask in masks] == [False, True, False, True]
     assert int((masks[0] > 0).sum()) == 20 * 35
+
+
+def ring(seed, flaw=False):
+    """A ring somewhere on a belt, its light from one side, `(140, 180, 3)` uint8."""
+    random = np.random.RandomState(seed)
+    image = np.full((140, 180, 3), 45.0)
+    at = (int(random.randint(60, 120)), int(random.randint(60, 80)))
+    cv2.circle(image, at, 34, (150, 155, 160), -1, cv2.LINE_AA)
+    cv2.circle(image, (at[0] - 2, at[1] - 2), 31, (165, 170, 175), -1, cv2.LINE_AA)
+    cv2.circle(image, at, 15, (45, 45, 45), -1, cv2.LINE_AA)
+    if flaw:
+        cv2.circle(image, (at[0] + 24, at[1]), 2, (90, 95, 100), -1, cv2.LINE_AA)
+    image = cv2.GaussianBlur(image, (0, 0), 0.8) * random.uniform(0.95, 1.05)
+    return np.clip(image + random.normal(0, 2, image.shape), 0, 255).astype(np.uint8)
+
+
+def test_rings_pass_however_they_fit_and_a_speck_on_one_does_not(tmp_path):
+    (tmp_path / "good").mkdir()
+    for k in range(20):
+        cv2.imwrite(str(tmp_path / "good" / f"{k:02d}.png"), ring(k))
+    text = "pipeline: inspection\npart: {find: outline}\ntrigger: {by: picture}\n"
+    (tmp_path / "ring.yaml").write_text(text + "checks: {outline: {}, colour: {}, golden: {}}\n")
+    lesson = teach(tmp_path / "ring.yaml", str(tmp_path / "good"))
+    assert {"difference", "deviation"} < set(lesson.thresholds)
+    assert lesson.surface[0].scores.max() <= 1 and lesson.surface[0].threshold.value == 1
+    judge = Judge(load_recipe(lesson.recipe))
+    good = [judge.single(ring(100 + k)).verdict for k in range(12)]
+    assert [v.verdict for v in good].count("pass") >= 11
+    broken = [r.name for v in good for r in v.told if r.condition and r.outcome != "pass"]
+    assert broken == []
+    bad = judge.single(ring(200, flaw=True))
+    assert bad.verdict.verdict != "pass" and len(bad.defects)
+    judge.close()

@@ -207,9 +207,7 @@ class Gauging:
     def _sight(
         self, image: np.ndarray, grey: np.ndarray, blob: Blob, card: Any, count: int
     ) -> Sight:
-        found = lie(grey, self.plane, blob, self.shape, coarseness(image))
-        if self.camera is not None and self.camera.blur > 0:
-            found = replace(found, lens=min(found.lens, self.camera.blur))
+        found = lying_of(grey, self.plane, blob, self.shape)
         return Sight(grey, image, self.plane, found, blob.mask, self.shape, card, count)
 
     @property
@@ -323,6 +321,21 @@ def grey_of(image: np.ndarray) -> np.ndarray:
 
 def _size(image: np.ndarray) -> Tuple[int, int]:
     return image.shape[1], image.shape[0]
+
+
+def lying_of(grey: np.ndarray, plane: Plane, blob: Blob, shape: Optional[Shape] = None) -> Lying:
+    """Where a part lies, and how sharp an edge can be: as on the camera's board, if that is known.
+
+    Args:
+        grey: `(h, w)` float32.
+        plane: What it lies on.
+        blob: The part, roughly.
+        shape: The taught one.
+    """
+    found = lie(grey, plane, blob, shape, coarseness(grey))
+    if plane.camera is not None and plane.camera.blur > 0:
+        found = replace(found, lens=min(found.lens, plane.camera.blur))
+    return found
 
 
 def gauge_pictures(

@@ -258,6 +258,12 @@ def lines_apart(a: Line, b: Line, relative: float) -> Tuple[float, float]:
     return value, math.sqrt(a.doubt**2 + b.doubt**2 + (relative * value) ** 2 + tilt**2 + rims**2)
 
 
+def circles_apart(a: Circle, b: Circle, relative: float) -> Tuple[float, float]:
+    """Distance of the middles of two circles, and its uncertainty."""
+    value = float(np.linalg.norm(a.middle - b.middle))
+    return value, math.sqrt(a.place_doubt**2 + b.place_doubt**2 + (relative * value) ** 2)
+
+
 def _line(gauge: Gauge, sight: Sight) -> List[Tuple[str, Measure, str]]:
     start, end = sight.lying.pose.to_plane(np.array([gauge.start, gauge.end], float))
     along = (end - start) / np.linalg.norm(end - start)
@@ -289,8 +295,7 @@ def _distance(gauge: Gauge, sight: Sight) -> List[Tuple[str, Measure, str]]:
         middle = 0.5 * (a.middle + b.middle)
         pair = np.stack((_foot(a, middle), _foot(b, middle)))
     elif isinstance(a, Circle) and isinstance(b, Circle):
-        value = float(np.linalg.norm(a.middle - b.middle))
-        doubt = math.sqrt(a.place_doubt**2 + b.place_doubt**2 + (relative * value) ** 2)
+        value, doubt = circles_apart(a, b, relative)
         pair = np.stack((a.middle, b.middle))
     else:
         line, circle = (a, b) if isinstance(a, Line) else (b, a)
@@ -318,15 +323,20 @@ def _angle(gauge: Gauge, sight: Sight) -> List[Tuple[str, Measure, str]]:
     return [(gauge.name, _with_master(gauge, value, doubt, "degrees"), "")]
 
 
-def _area(gauge: Gauge, sight: Sight) -> List[Tuple[str, Measure, str]]:
-    lying, plane = sight.lying, sight.plane
+def area_of(lying: Lying, plane: Plane) -> Measure:
+    """Area within a part's outline."""
     value = polygon_area(lying.outline)
-    pixel = sight.pixel(lying.pose.middle)
+    pixel = plane.scale(lying.pose.middle)
     around = float(np.linalg.norm(lying.outline - np.roll(lying.outline, 1, 0), axis=1).sum())
     miss = (0.08 + 0.7 * lying.missing) * pixel
     doubt = math.hypot(around * miss, 2 * plane.relative * value)
+    return Measure(value, doubt, plane.unit + "2")
+
+
+def _area(gauge: Gauge, sight: Sight) -> List[Tuple[str, Measure, str]]:
+    lying = sight.lying
     sight.draw(gauge.name, np.append(lying.outline, lying.outline[:1], axis=0))
-    return [(gauge.name, _with_master(gauge, value, doubt, plane.unit + "2"), "")]
+    return [(gauge.name, _with_master(gauge, *area_of(lying, sight.plane)), "")]
 
 
 def _position(gauge: Gauge, sight: Sight) -> List[Tuple[str, Measure, str]]:

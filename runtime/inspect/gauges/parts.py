@@ -1,19 +1,18 @@
 """Parts measured without a recipe: found as they lie, in millimetres with an uncertainty."""
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
 
 from ....core import DataError
 from ....core.verdict import Reason, Verdict
-from .align import Lying, lie
+from .align import Lying
 from .camera import Camera
-from .features import Circle, Line, NotFound, find_circle, find_line, polygon_area
-from .gauging import grey_of
-from .ground import coarseness
-from .kinds import Measure, lines_apart
+from .features import Circle, Line, NotFound, find_circle, find_line
+from .gauging import grey_of, lying_of
+from .kinds import Measure, area_of, circles_apart, lines_apart
 from .plane import Plane
 from .segment import find_blobs
 
@@ -70,9 +69,7 @@ def measure_parts(
     plane = Plane(camera, height, "face")
     parts = []
     for blob in find_blobs(image, least_area):
-        lying = lie(grey, plane, blob, None, coarseness(image))
-        if camera is not None and camera.blur > 0:
-            lying = replace(lying, lens=min(lying.lens, camera.blur))
+        lying = lying_of(grey, plane, blob)
         measures = _measures(grey, plane, lying)
         parts.append(
             MeasuredPart(
@@ -87,11 +84,7 @@ def measure_parts(
 def _measures(image: np.ndarray, plane: Plane, lying: Lying) -> Dict[str, Measure]:
     unit = plane.unit
     measures = {"holes": Measure(float(len(lying.holes)), 0.0, "")}
-    pixel = plane.scale(lying.pose.middle)
-    around = float(np.linalg.norm(lying.outline - np.roll(lying.outline, 1, 0), axis=1).sum())
-    area = polygon_area(lying.outline)
-    doubt = math.hypot(around * (0.08 + 0.7 * lying.missing) * pixel, 2 * plane.relative * area)
-    measures["area"] = Measure(area, doubt, unit + "2")
+    measures["area"] = area_of(lying, plane)
     if lying.shape == "round":
         size = 2 * float(np.median(np.hypot(*(lying.outline - lying.pose.middle).T)))
         circle = _circle(image, plane, lying, lying.pose.middle, size, False)
@@ -163,11 +156,8 @@ def _holes(image: np.ndarray, plane: Plane, lying: Lying) -> Dict[str, Measure]:
         measures[f"hole{number}_x"] = Measure(float(at[0]), spread, plane.unit)
         measures[f"hole{number}_y"] = Measure(float(at[1]), spread, plane.unit)
         for other, (_, before) in enumerate(found[: number - 1], 1):
-            apart = float(np.linalg.norm(circle.middle - before.middle))
-            doubt = math.sqrt(
-                circle.place_doubt**2 + before.place_doubt**2 + (plane.relative * apart) ** 2
-            )
-            measures[f"hole{other}_hole{number}_distance"] = Measure(apart, doubt, plane.unit)
+            apart = circles_apart(circle, before, plane.relative)
+            measures[f"hole{other}_hole{number}_distance"] = Measure(*apart, plane.unit)
     return measures
 
 

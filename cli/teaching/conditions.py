@@ -8,7 +8,7 @@ import numpy as np
 from ...core import DataError
 from ...runtime.inspect.gauges.checks import choose_marks, keep_marks, mark_shifts
 from ...runtime.inspect.gauges.colour import ciede2000
-from ...runtime.inspect.judging.judge import MOVED, has_colour
+from ...runtime.inspect.judging.conditions import MOVED, has_colour
 from .parts import Sample, one_size
 
 FAR = 8.0  # robust standard deviations from the others

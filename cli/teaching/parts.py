@@ -11,13 +11,13 @@ from ...core.verdict import Verdict
 from ...pipelines.inspection import Inspection
 from ...runtime.config import resolve_path
 from ...runtime.inspect.gauges.checks import dark_or_bright
+from ...runtime.inspect.judging.conditions import picture_light
 from ...runtime.inspect.judging.finding import Look, alone, find_parts, in_light, turned_like
 from ...runtime.inspect.judging.inspector import Findings
 from ...runtime.inspect.judging.judge import (
     Judged,
     part_colour,
     part_focus,
-    picture_light,
     whole_look,
 )
 from ...runtime.inspect.pictures import KINDS, pictures_in, read_picture

@@ -11,7 +11,8 @@ from ....core.card import InputSpec, ModelCard
 from ....core.verdict import PASS, Reason
 from ...config import Config
 from ..recipe.config import load_recipe
-from .judge import Judge, Judged, picture_light
+from .conditions import picture_light
+from .judge import Judge, Judged
 
 DRIFT, STEPS = 0.03, 3.0  # share of the light, and grey levels, that are no drift
 

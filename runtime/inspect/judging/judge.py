@@ -1,27 +1,26 @@
 """Pictures judged by a recipe: parts found, each check in turn, one verdict with its reasons."""
 
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
 
 from ....core import ConfigError, DataError
 from ....core.verdict import FAIL, PASS, Reason, Verdict
 from ...sources.base import load_cv2
-from ..gauges.checks import mark_shifts
 from ..gauges.colour import ciede2000, lab
 from ..golden.places import Places
 from ..golden.sample import Golden, GoldenSettings, sharpness
 from ..golden.verdicts import conditions, score_of
 from ..pictures import read_picture
 from ..recipe.config import GoldenCheck, LoadedRecipe
+from .conditions import is_fixed, moved_camera, picture_problems
 from .finding import LONGER, Look, find_parts, in_light, turned_like
 
 TWO_PARTS = 1.6  # times the most that one part covers: more than one part, or one upon another
 GATE = 0.04  # share of the picture in which parts are measured, along their way
 WAY = 0.12  # the same where nothing is measured: farther looks at a part that travels are not used
 DOUBT = 0.8  # of the largest difference that may be: from there on a part is unsure
-MOVED = 1.5  # pixels that fixed things may have moved
 CLIPPED = 0.2  # share of a part that may be black or white beyond what good parts show
 MOST_GOLDEN = 12  # good pictures that show what differences there may be
 TOLD = 0.1  # of the largest difference that may be: from there on it is told
@@ -189,7 +188,7 @@ class Judge:
             image: `(h, w, 3)` uint8 BGR.
             everywhere: Also parts that are far from the place where they will be judged.
         """
-        problems = self._picture(image)
+        problems = picture_problems(image, self.taught)
         if not self.outlined:
             look = whole_look(image)
             if problems:
@@ -200,8 +199,8 @@ class Judge:
         except DataError as error:
             trouble = Reason("ground", None, condition=True, text=str(error))
             return (), problems or (trouble,)
-        looks = [look for look in looks if not self._fixed(look)]
-        problems = problems or self._moved(image, looks)
+        looks = [look for look in looks if not is_fixed(look, self.taught)]
+        problems = problems or moved_camera(image, looks, self.taught)
         near = [everywhere or self._near(look, image) for look in looks]
         close = any(n and not k.cut for n, k in zip(near, looks))
         gauged = self._gauge(image) if close and not problems else None
@@ -228,59 +227,6 @@ class Judge:
         """The verdict on a picture that must show the number of parts that the recipe tells."""
         parts, problems = self.judge(image, everywhere=True)
         return combine(parts, problems, self.settings.part.count, image.shape)
-
-    def _picture(self, image: np.ndarray) -> Tuple[Reason, ...]:
-        """What is wrong with the picture as a whole; nothing that is right is told."""
-        taught = self.taught
-        reasons: List[Reason] = []
-        size = taught.get("picture")
-        seen = (image.shape[1], image.shape[0])
-        if size and seen != (int(size[0]), int(size[1])):
-            text = (f"the picture is {seen[0]} x {seen[1]}, and the recipe was taught with "
-                    f"{size[0]} x {size[1]}: another camera, or another setting of it")  # fmt: skip
-            return (Reason("picture", None, condition=True, text=text),)
-        light = taught.get("light")
-        if light:
-            level = picture_light(image)
-            dark = level < float(light[0])
-            text = (f"the ground is {'darker' if dark else 'lighter'} than when taught: look at "
-                    "the exposure and the lamp")  # fmt: skip
-            reasons.append(
-                Reason("light", level, float(light[0]), float(light[1]), unit="grey levels",
-                       condition=True, text=text)
-            )  # fmt: skip
-        wrong = [r for r in reasons if r.outcome != PASS]
-        colour = taught.get("coloured")
-        if not wrong and colour is not None and colour != has_colour(image):
-            text = ("the picture is grey and the taught ones have colours" if colour
-                    else "the picture has colours and the taught ones are grey")  # fmt: skip
-            text += ": another camera, or another setting of it"
-            wrong.append(Reason("colours", None, condition=True, text=text))
-        return tuple(wrong)
-
-    def _fixed(self, look: Look) -> bool:
-        """Whether it is a fixed thing and no part."""
-        return any(
-            (look.middle >= m["box"][:2]).all() and (look.middle <= m["box"][2:]).all()
-            and look.length < 1.5 * (m["box"][2] - m["box"][0])
-            for m in self.taught.get("marks") or ()
-        )  # fmt: skip
-
-    def _moved(self, image: np.ndarray, looks: Sequence[Look]) -> Tuple[Reason, ...]:
-        """Whether fixed things that no part hides are where they were."""
-        marks = self.taught.get("marks") or ()
-        shown = [m for m in marks if not any(_hides(look, m["box"]) for look in looks)]
-        if not shown:
-            return ()
-        found = mark_shifts(image, shown)
-        away = sorted(float(np.hypot(*shift)) for shift in found if shift is not None)
-        text = "what is fixed in view lies elsewhere: the camera or its mount was moved"
-        if len(away) * 2 < len(found):
-            return (Reason("moved", None, condition=True, text=text),)
-        limit = float(self.taught.get("moved", MOVED))
-        reason = Reason("moved", away[len(away) // 2], high=limit, unit="px", condition=True,
-                        text=text)  # fmt: skip
-        return () if reason.outcome == PASS else (reason,)
 
     def _near(self, look: Look, image: np.ndarray) -> bool:
         """Whether a part is within the gate around the place where it is judged."""
@@ -505,35 +451,12 @@ def combine(
     )  # fmt: skip
 
 
-def _hides(look: Look, box: Sequence[float]) -> bool:
-    """Whether a part, or its shadow, may cover a box."""
-    room = 0.15 * (look.xyxy[2:] - look.xyxy[:2]) + 4
-    low, high = look.xyxy[:2] - room, look.xyxy[2:] + room
-    return bool((low < np.array(box[2:])).all() and (high > np.array(box[:2])).all())
-
-
 def to_picture(look: Look, box: np.ndarray) -> np.ndarray:
     """A box of the upright part, around in pixels of the picture."""
     left, top, right, bottom = box
     corners = np.array([(left, top), (right, top), (right, bottom), (left, bottom)]) - 0.5
     there = corners @ look.warp[:, :2].T + look.warp[:, 2] + 0.5
     return np.concatenate((there.min(axis=0), there.max(axis=0)))
-
-
-def has_colour(image: np.ndarray) -> bool:
-    """Whether the channels of a picture differ anywhere in a fine grid."""
-    few = image[::4, ::4]
-    return not (few[..., :1] == few).all()
-
-
-def picture_light(image: np.ndarray) -> float:
-    """Grey level of the commonest ground: the median along the border."""
-    edge = max(min(image.shape[:2]) // 20, 2)
-    rim = np.concatenate(
-        [image[:edge, ::7].reshape(-1, 3), image[-edge:, ::7].reshape(-1, 3),
-         image[::7, :edge].reshape(-1, 3), image[::7, -edge:].reshape(-1, 3)]
-    )  # fmt: skip
-    return float(np.median(rim @ np.array((0.114, 0.587, 0.299))))
 
 
 def reasons_of(verdict: Verdict) -> List[Mapping[str, Any]]:

@@ -17,9 +17,6 @@ KINDS = (
     "grain", "smear",
 )  # fmt: skip
 
-MADE = tuple(kind for kind in KINDS if kind not in SURFACES) * 2 + tuple(SURFACES)
-"""Kinds as often as they are learnt from: there are many ways to be a region."""
-
 
 def make_defect(
     image: np.ndarray,

@@ -7,7 +7,7 @@ import numpy as np
 
 from ...runtime.sources.base import load_cv2
 from .calibrate import auroc, auroc_interval
-from .defects import KINDS, MADE, make_defect, move_defect, relight
+from .defects import KINDS, make_defect, move_defect, relight
 from .features import STRIDE, build_features
 from .maps import LOW, top_means
 from .methods import STEPS, Discriminator, Looked, Method, Statistics, lie_still
@@ -92,7 +92,7 @@ class Workbench:
         self.trial_kind: List[str] = []
         for number in range(count):
             for turn in range(each):
-                kind = MADE[(number * each + turn) % len(MADE)]
+                kind = KINDS[(number * each + turn) % len(KINDS)]
                 self._make(number, kind, random, self.fakes, self.fake_of)
             for turn in range(int(np.clip(self.made // 3 // count, 1, 4))):
                 kind = KINDS[(number + turn * 3) % len(KINDS)]

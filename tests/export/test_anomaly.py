@@ -384,10 +384,11 @@ def test_the_map_in_the_model_is_the_one_that_is_judged_by():
     raw = bench.learn("discriminator").heat(look)[None]
     wanted = spread(raw, bounds(held.good))[0]
     score, heat = (v[0] for v in made.tape.run(image, [made.score, made.heat]))
-    small = cv2.resize(heat, wanted.shape[::-1], interpolation=cv2.INTER_AREA)
-    gain, bias = np.polyfit(wanted.ravel(), small.ravel(), 1)  # one unit for the whole map
-    inner = (slice(2, -2), slice(2, -2))  # enlarging and shrinking blurs a little
-    assert gain > 0 and np.corrcoef(wanted[inner].ravel(), small[inner].ravel())[0, 1] > 0.98
+    large = cv2.resize(wanted, heat.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    gain, bias = np.polyfit(large.ravel(), heat.ravel(), 1)  # one unit for the whole map
+    assert gain > 0
+    # What is learnt from is kept in half precision, the model's own features are not.
+    assert np.abs(gain * large + bias - heat).max() < 0.02 * np.ptp(heat)
     low = made.low
     assert score.item() == pytest.approx(
         (top_means(raw, outcomes[0].top)[0] - low) / (made.cut - low), abs=0.02

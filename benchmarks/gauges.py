@@ -3,7 +3,9 @@
 python -m edgelane.benchmarks.gauges [--seed N] [--parts N]
 
 Errors are in pixels (angles in degrees) at the part's place; `covered` is the share of cases whose
-stated uncertainty holds the true value. The seeds are fresh ones, on which nothing was developed.
+stated uncertainty holds the true value, `bound` what 95 % of errors would be within at the bound of
+Cramér and Rao. On the rendered parts nothing was developed; of the benches 7100, 7101 and 7104 were
+looked at: others are had by `--seed`.
 """
 
 import argparse

@@ -26,7 +26,7 @@ ALIKE = 0.75  # of the golden picture's: how alike parts must be to be compared 
 SHARE = 0.75  # of the false rejects for places: differences are rare among good parts
 # Times what is usual: a limit nearer than that is the luck of few parts.
 LEAST_DEVIATION = 1.5
-ODD = 1.5  # times the next one: a good part that is so much less like the others is told
+ODD = 2.0  # times the next one: a good part so much less like the others sets no limit, and is told
 
 
 class Varied(NamedTuple):
@@ -167,7 +167,12 @@ def _varied(
     usual = np.median(worst, axis=0)
     # The reference is laid upon itself: nothing in it is new.
     scores = np.delete((worst / usual).max(axis=1), reference)
-    threshold = upper_threshold(scores, rate, least=LEAST_DEVIATION, largest=True)
+    usually = np.sort(scores)
+    if usually[-1] >= ODD * usually[-2]:
+        # One part that is so unlike the others says nothing of how they vary; it is told.
+        usually = usually[:-1]
+    threshold = upper_threshold(usually, rate, least=LEAST_DEVIATION, largest=True)
+    threshold = replace(threshold, above=int((scores > threshold.value).sum()))
     model = Places.of_laid(golden, [shown[k] for k in _spread(list(range(n)), MOST)], usual)
     return Varied(usual, scores, threshold, model)
 
@@ -179,7 +184,7 @@ def _score(places: Places, found: Difference) -> float:
 def _odd(
     parts: Sequence[Sample], others: Sequence[int], scores: np.ndarray
 ) -> Dict[str, List[Any]]:
-    """The good part that alone widens what passes, where there is one."""
+    """The good part that is unlike all others, where there is one."""
     order = np.argsort(scores)
     if len(order) < 2 or scores[order[-1]] < ODD * scores[order[-2]]:
         return {}

@@ -287,8 +287,8 @@ def _learn(
                 name, most, next_one = one.facts["odd"]
                 warnings.append(
                     f"{name} is less like the other good parts than any ({most:g} times what is "
-                    f"usual, the next one {next_one:g}) and alone widens what passes: see that it "
-                    "is good, or leave it out."
+                    f"usual, the next one {next_one:g}) and was left out of the limit: see that it "
+                    "is good, and if so, show more like it."
                 )
             if base.tolerance != GoldenCheck().tolerance:
                 checks["golden"]["tolerance"] = base.tolerance

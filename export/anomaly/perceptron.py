@@ -6,6 +6,9 @@ import numpy as np
 
 HIDDEN = (96, 48)
 
+LEAST = 0.01
+"""Standard deviation of a feature that tells something."""
+
 
 class Layer(NamedTuple):
     """One layer: weight `(out, in)` and bias `(out,)`."""
@@ -46,7 +49,8 @@ def fit(
     """
     x = x.astype(np.float32)
     mean = x.mean(axis=0, dtype=np.float64).astype(np.float32)
-    std = x.std(axis=0, dtype=np.float64).astype(np.float32) + np.float32(1e-3)
+    # What varies less than this is rounding, which would count as much as what tells something.
+    std = np.maximum(x.std(axis=0, dtype=np.float64), LEAST).astype(np.float32)
     x -= mean
     x /= std
     sizes = (x.shape[1], *HIDDEN, 1)

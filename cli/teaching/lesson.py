@@ -35,6 +35,8 @@ from .writing import NewVersion
 
 Tell = Callable[[float, str], None]
 FAINT_MASK = 100
+WEAK = 0.5
+"""Share of flaws stopped below which a recipe's maker is told."""
 
 
 @dataclass
@@ -303,6 +305,7 @@ def _learn(
                     checks["anomaly"]["layers"] = list(own_net.layers)
     if "anomaly" not in checks:
         new.drop("anomaly.onnx")
+    warnings += weaknesses(kept, bool(shown), rate)
     if asked.gauges is not None:
         from .gauges import learn_gauges
 
@@ -340,6 +343,20 @@ def _learn(
         )
     new.write(part, checks, taught, next((p.travel for p in parts if p.travel), None))
     return lesson
+
+
+def weaknesses(kept: List[Learnt], shown: bool, rate: float) -> List[str]:
+    """A sentence where the checks of the surface let most flaws pass."""
+    caught = max((one.caught for one in kept), default=1.0)
+    if caught >= WEAK:
+        return []
+    remedy = "allow more false rejects (--false-rejects)"
+    if not shown:
+        remedy = f"show parts with known defects (--bad DIR), or {remedy}"
+    return [
+        f"At a limit for {rate:.2%} of false rejects the surface's check stops only {caught:.0%} "
+        f"of the flaws it was tried on: {remedy}."
+    ]
 
 
 def _as_light(shown: List[Sample], usual: Dict[str, Any]) -> List[Sample]:

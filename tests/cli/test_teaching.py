@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 from edgelane.cli.teaching import teach
+from edgelane.cli.teaching.checks import Learnt
+from edgelane.cli.teaching.lesson import weaknesses
 from edgelane.core import ConfigError, DataError
+from edgelane.pipelines.quality.threshold import upper_threshold
 from edgelane.runtime.inspect.judging.judge import Judge
 from edgelane.runtime.inspect.recipe.config import load_recipe
 
@@ -216,3 +219,15 @@ def test_rings_pass_however_they_fit_and_a_speck_on_one_does_not(tmp_path):
     bad = judge.single(ring(200, flaw=True))
     assert bad.verdict.verdict != "pass" and len(bad.defects)
     judge.close()
+
+
+def test_a_check_that_lets_most_flaws_pass_is_told():
+    good = np.linspace(0, 1, 40)
+    limit = upper_threshold(good, 0.01)
+    few = Learnt("anomaly", limit, good, np.array([0.2] * 9 + [limit.value + 1]))
+    (told,) = weaknesses([few], False, 0.01)
+    assert "stops only 10%" in told and "--bad" in told
+    (told,) = weaknesses([few], True, 0.01)
+    assert "--bad" not in told and "--false-rejects" in told
+    most = Learnt("golden", limit, good, np.array([limit.value + 1] * 9 + [0.2]))
+    assert weaknesses([most, few], False, 0.01) == [] == weaknesses([], False, 0.01)
